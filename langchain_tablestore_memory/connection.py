@@ -1,0 +1,553 @@
+"""Where the data lives: the service, a local server or an embedded folder, behind one object."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
+from urllib.parse import urlparse
+
+import tablestore
+from tablestore.connection import ConnectionPool
+from tablestore.retry import NoRetryPolicy
+
+from langchain_tablestore_memory.core.programs import Program, RetryPolicy, arun, run
+from langchain_tablestore_memory.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from langchain_tablestore_memory.core.ranges import Pages
+    from langchain_tablestore_memory.core.schema import Table, TableSchema
+    from langchain_tablestore_memory.local import Tablestore
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+# The SDK formats every request into a debug message unless its logger has a level of its own, and logs what it could
+# not parse, which is what users wrote. Every failure reaches the caller as an exception, so nothing is lost.
+_SDK_LOGGER = "langchain_tablestore_memory.sdk"
+logging.getLogger(_SDK_LOGGER).setLevel(logging.CRITICAL)
+
+_LOCAL = "local:"
+_MEMORY = "local::memory:"
+_LOCAL_INSTANCE = "local"
+
+_VARIABLES = {
+    "endpoint": "TABLESTORE_ENDPOINT",
+    "instance_name": "TABLESTORE_INSTANCE_NAME",
+    "access_key_id": "TABLESTORE_ACCESS_KEY_ID",
+    "access_key_secret": "TABLESTORE_ACCESS_KEY_SECRET",
+    "sts_token": "TABLESTORE_STS_TOKEN",
+}
+_OPTIONAL = {"sts_token"}
+
+ConnectionLike = "Connection | tablestore.OTSClient | tablestore.AsyncOTSClient"
+
+
+class Backend(Protocol):
+    """Makes the SDK clients of one connection."""
+
+    def describe(self) -> str:
+        """The address, without secrets."""
+        ...
+
+    def client(self) -> tablestore.OTSClient:
+        """A sync client."""
+        ...
+
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        """An async client for the running event loop."""
+        ...
+
+    def owns_async_clients(self) -> bool:
+        """Whether the connection has to close what `async_client` gives."""
+        ...
+
+    def close(self) -> None:
+        """Release what the backend opened."""
+        ...
+
+
+class Connection:
+    """The way to one Tablestore instance. Made by `connect`.
+
+    Owns one `tablestore.OTSClient` and one `tablestore.AsyncOTSClient` per running event loop, each made when first
+    needed. Safe to share between threads, tasks and event loops; survives any number of `asyncio.run`.
+
+    Example:
+        ```python
+        with connect("local:./data") as connection:
+            history = TablestoreChatMessageHistory("session-1", connection=connection)
+        ```
+
+    Attributes:
+        retry: How failed requests are repeated.
+        tables: Tables that are known to exist, by what was asked for.
+    """
+
+    def __init__(self, backend: Backend, *, retry: RetryPolicy | None = None) -> None:
+        self._backend = backend
+        self.retry = retry or RetryPolicy()
+        self.tables: dict[TableSchema, Table] = {}
+        self._lock = threading.Lock()
+        self._client: tablestore.OTSClient | None = None
+        self._async_clients: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"Connection({self._backend.describe()!r})"
+
+    @classmethod
+    def of(cls, connection: Connection | tablestore.OTSClient | tablestore.AsyncOTSClient | None) -> Connection:
+        """The connection given, or one over the client given, or the shared default one.
+
+        Raises:
+            ConfigurationError: It is none of these.
+        """
+        if connection is None:
+            return default_connection()
+        if isinstance(connection, Connection):
+            return connection
+        if isinstance(connection, tablestore.OTSClient | tablestore.AsyncOTSClient):
+            return cls(_GivenClient(connection))
+        raise ConfigurationError(
+            f"connection is a {type(connection).__name__}. Give what connect() returns, an OTSClient or an AsyncOTSClient."
+        )
+
+    @property
+    def client(self) -> tablestore.OTSClient:
+        """The sync SDK client."""
+        with self._lock:
+            self._refuse_closed()
+            if self._client is None:
+                self._client = self._backend.client()
+            return self._client
+
+    async def async_client(self) -> tablestore.AsyncOTSClient:
+        """The async SDK client of the running event loop."""
+        loop = asyncio.get_running_loop()
+        known = self._async_clients.get(loop)
+        if known is not None:
+            return known.client
+        self._refuse_closed()
+        for other in [other for other in self._async_clients if other.is_closed()]:
+            # A loop that was closed without shutting down its async generators.
+            self._async_clients.pop(other, None)
+        client = await asyncio.to_thread(self._backend.async_client)
+        if loop not in self._async_clients:  # another task may have been faster
+            known = _LoopClient(client, self._close_with_loop(loop, client))
+            self._async_clients[loop] = known
+            await anext(known.guard)
+        return self._async_clients[loop].client
+
+    async def _close_with_loop(
+        self, loop: asyncio.AbstractEventLoop, client: tablestore.AsyncOTSClient
+    ) -> AsyncGenerator[None]:
+        """Closes the client when its loop ends: `asyncio.run` closes the async generators of its loop last."""
+        try:
+            yield
+        finally:
+            self._async_clients.pop(loop, None)
+            if self._backend.owns_async_clients():
+                await client.close()
+
+    def run(self, program: Program[T]) -> T:
+        """Carry out a program and return its result."""
+        return run(program, self.client, self.retry)
+
+    async def arun(self, program: Program[T]) -> T:
+        """Carry out a program without blocking the event loop and return its result."""
+        return await arun(program, await self.async_client(), self.retry)
+
+    def iterate(self, pages: Pages[T]) -> Iterator[T]:
+        """Read pages as they are needed and yield what is on them."""
+        while not pages.finished:
+            yield from self.run(pages.fetch())
+
+    async def aiterate(self, pages: Pages[T]) -> AsyncIterator[T]:
+        """Read pages as they are needed and yield what is on them."""
+        while not pages.finished:
+            for item in await self.arun(pages.fetch()):
+                yield item
+
+    def close(self) -> None:
+        """Release the clients. Repeating it is harmless. Clients that were handed in stay open.
+
+        Async clients of event loops that are still running are closed by `aclose` on their loop, or with the loop.
+        """
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._client = None
+                self._backend.close()
+
+    async def aclose(self) -> None:
+        """Release the clients, that of the running event loop included."""
+        known = self._async_clients.get(asyncio.get_running_loop())
+        if known is not None:
+            await known.guard.aclose()
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ConfigurationError("This connection is closed. Make a new one with connect().")
+
+
+@dataclass(frozen=True, slots=True)
+class _LoopClient:
+    client: tablestore.AsyncOTSClient
+    guard: AsyncGenerator[None]
+
+
+def connect(
+    endpoint: str | None = None,
+    *,
+    instance_name: str | None = None,
+    access_key_id: str | None = None,
+    access_key_secret: str | None = None,
+    sts_token: str | None = None,
+    credentials_provider: Any = None,
+    region: str | None = None,
+    retry: RetryPolicy | None = None,
+    **client_options: Any,
+) -> Connection:
+    """Connect to Tablestore, or to the embedded engine.
+
+    | endpoint | means |
+    |---|---|
+    | `https://...`, `http://...` | the service, or a local server |
+    | `local:PATH` | the embedded engine, data kept in folder PATH |
+    | `local::memory:` | the embedded engine, nothing kept |
+    | none, `TABLESTORE_*` variables set | the service |
+    | none, no such variable set | the embedded engine in the user's data folder, with a warning |
+
+    No request is sent: a wrong address or key shows with the first operation.
+
+    Args:
+        endpoint: The address, as above.
+        instance_name: The instance; `local` for the embedded engine.
+        access_key_id: The access key's id.
+        access_key_secret: The access key's secret.
+        sts_token: The token of temporary credentials.
+        credentials_provider: A `tablestore.credentials.CredentialsProvider`, in place of the three above.
+        region: The region, such as `cn-hangzhou`; requests are then signed with signature version 4.
+        retry: How failed requests are repeated.
+        **client_options: Further options of `tablestore.OTSClient`, such as `socket_timeout=50` (seconds).
+
+    What is not given is taken from the environment: `TABLESTORE_ENDPOINT`, `TABLESTORE_INSTANCE_NAME`,
+    `TABLESTORE_ACCESS_KEY_ID`, `TABLESTORE_ACCESS_KEY_SECRET` and optionally `TABLESTORE_STS_TOKEN`.
+
+    Returns:
+        A connection, to be closed or used as a context manager.
+
+    Raises:
+        ConfigurationError: The settings are incomplete or contradict each other, or the folder cannot be written.
+
+    Example:
+        ```python
+        connection = connect("local:./data")
+        connection = connect("https://my-instance.cn-hangzhou.ots.aliyuncs.com", instance_name="my-instance")
+        ```
+    """
+    given = {
+        "endpoint": endpoint,
+        "instance_name": instance_name,
+        "access_key_id": access_key_id,
+        "access_key_secret": access_key_secret,
+        "sts_token": sts_token,
+    }
+    for name, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{name} is a {type(value).__name__}. Give a str.")
+    if endpoint is not None and endpoint.startswith(_LOCAL):
+        credentials = [name for name in ("access_key_id", "access_key_secret", "sts_token") if given[name] is not None]
+        if credentials or credentials_provider is not None:
+            raise ConfigurationError(
+                f"{', '.join(credentials) or 'credentials_provider'} given for {endpoint!r}. "
+                "The embedded engine takes no credentials: leave them out."
+            )
+        return Connection(_embedded(endpoint, instance_name or _LOCAL_INSTANCE, client_options), retry=retry)
+    settings = _settings(given, os.environ, needs_key=credentials_provider is None)
+    if settings is None:
+        if credentials_provider is not None or region is not None:
+            raise ConfigurationError("No endpoint. Give endpoint=, or set TABLESTORE_ENDPOINT.")
+        return Connection(_DefaultFolder(client_options), retry=retry)
+    _check_address(settings["endpoint"])
+    options = {**client_options, "region": region, "credentials_provider": credentials_provider}
+    return Connection(_Service(settings, options), retry=retry)
+
+
+_default_lock = threading.Lock()
+_defaults: dict[tuple[str | None, ...], Connection] = {}
+
+
+def default_connection() -> Connection:
+    """What `connect()` returns, shared by everything in this process that is given no connection."""
+    key = tuple(os.environ.get(variable) for variable in _VARIABLES.values())
+    with _default_lock:
+        known = _defaults.get(key)
+        if known is None or known._closed:  # noqa: SLF001
+            known = _defaults[key] = connect()
+        return known
+
+
+def _settings(
+    given: Mapping[str, str | None], environment: Mapping[str, str], *, needs_key: bool
+) -> dict[str, str] | None:
+    """The settings of the service, from arguments and environment; None where nothing is set at all."""
+    found = {name: given[name] or environment.get(variable) or None for name, variable in _VARIABLES.items()}
+    present = {name: value for name, value in found.items() if value is not None}
+    if not present:
+        return None
+    needed = set(_VARIABLES) - _OPTIONAL
+    if not needs_key:
+        needed -= {"access_key_id", "access_key_secret"}
+    missing = [name for name in _VARIABLES if name in needed and name not in present]
+    if missing:
+        raise ConfigurationError(
+            f"Incomplete settings: {', '.join(sorted(present))} set, {', '.join(missing)} missing. "
+            f"Give {', '.join(f'{name}=' for name in missing)} "
+            f"or set {', '.join(_VARIABLES[name] for name in missing)}; "
+            'or use the embedded engine with connect("local:PATH").'
+        )
+    return present
+
+
+def _check_address(endpoint: str) -> None:
+    parts = urlparse(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(
+            f"The endpoint {endpoint!r} is no address. It begins with https:// or http://, as in "
+            "https://my-instance.cn-hangzhou.ots.aliyuncs.com, or with local: for the embedded engine."
+        )
+
+
+def _sdk_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"retry_policy": NoRetryPolicy(), "logger_name": _SDK_LOGGER, **options}
+
+
+class _Service:
+    """The service, or a server that speaks its protocol."""
+
+    def __init__(self, settings: Mapping[str, str], options: Mapping[str, Any]) -> None:
+        self._endpoint = settings["endpoint"]
+        self._options = {
+            **_sdk_options(options),
+            "end_point": self._endpoint,
+            "instance_name": settings["instance_name"],
+            "access_key_id": settings.get("access_key_id"),
+            "access_key_secret": settings.get("access_key_secret"),
+            "sts_token": settings.get("sts_token"),
+        }
+
+    def describe(self) -> str:
+        return f"{self._endpoint}, instance {self._options['instance_name']}"
+
+    def client(self) -> tablestore.OTSClient:
+        return tablestore.OTSClient(**self._options)
+
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        return tablestore.AsyncOTSClient(**self._options)
+
+    def owns_async_clients(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Nothing is open: the sync client's idle sockets end with it."""
+
+
+class _Embedded:
+    """The embedded engine, in this process."""
+
+    def __init__(self, name: str, service: Tablestore, instance_name: str, options: Mapping[str, Any]) -> None:
+        self._name = name
+        self._service = service
+        self._instance_name = instance_name
+        self._options = _sdk_options(options)
+
+    def describe(self) -> str:
+        return self._name if self._instance_name == _LOCAL_INSTANCE else f"{self._name}, instance {self._instance_name}"
+
+    def client(self) -> tablestore.OTSClient:
+        from langchain_tablestore_memory.local import ots_client  # noqa: PLC0415 - only embedded users pay for it
+
+        return ots_client(self._service, self._instance_name, **self._options)
+
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        from langchain_tablestore_memory.local import async_ots_client  # noqa: PLC0415
+
+        return async_ots_client(self._service, self._instance_name, **self._options)
+
+    def owns_async_clients(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        _folders.release(self._service)
+
+
+class _DefaultFolder:
+    """The embedded engine in the user's data folder, opened (and warned about) when first used."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._embedded: _Embedded | None = None
+
+    def describe(self) -> str:
+        return f"{_LOCAL}{_default_folder()}"
+
+    def client(self) -> tablestore.OTSClient:
+        return self._open().client()
+
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        return self._open().async_client()
+
+    def owns_async_clients(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        with self._lock:
+            if self._embedded is not None:
+                self._embedded.close()
+                self._embedded = None
+
+    def _open(self) -> _Embedded:
+        with self._lock:
+            if self._embedded is None:
+                folder = _default_folder()
+                self._embedded = _embedded(f"{_LOCAL}{folder}", _LOCAL_INSTANCE, self._options)
+                logger.warning(
+                    "No Tablestore endpoint is set: data is kept by the embedded engine in %s. For the service set "
+                    "TABLESTORE_ENDPOINT, TABLESTORE_INSTANCE_NAME, TABLESTORE_ACCESS_KEY_ID and "
+                    'TABLESTORE_ACCESS_KEY_SECRET; to choose a folder, and not be told, use connect("local:PATH").',
+                    folder,
+                )
+            return self._embedded
+
+
+class _GivenClient:
+    """A client that somebody else made and will close."""
+
+    def __init__(self, client: tablestore.OTSClient | tablestore.AsyncOTSClient) -> None:
+        self._given = client
+
+    def describe(self) -> str:
+        return f"{type(self._given).__name__} of {self._given.host}"
+
+    def client(self) -> tablestore.OTSClient:
+        if isinstance(self._given, tablestore.OTSClient):
+            return self._given
+        raise ConfigurationError(
+            "This object was given an AsyncOTSClient, which serves only its async methods (aput_session, "
+            "aget_messages, ...). For the others give an OTSClient, or a connection made by connect()."
+        )
+
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        given = self._given
+        if isinstance(given, tablestore.AsyncOTSClient):
+            return given
+        if type(given.connection) is not ConnectionPool:
+            raise ConfigurationError(
+                "This object was given an OTSClient with a transport of its own, which serves only the sync methods. "
+                "For the async ones give an AsyncOTSClient, or a connection made by connect()."
+            )
+        return tablestore.AsyncOTSClient(
+            given.host + given.path,
+            instance_name=given.protocol.instance_name,
+            credentials_provider=given.credentials_provider,
+            region=getattr(given._signer, "sign_region", None),  # noqa: SLF001 - kept nowhere else
+            socket_timeout=given.socket_timeout,
+            max_connection=given.max_connection,
+            retry_policy=given.retry_policy,
+            logger_name=_SDK_LOGGER,
+        )
+
+    def owns_async_clients(self) -> bool:
+        return isinstance(self._given, tablestore.OTSClient)
+
+    def close(self) -> None:
+        """The client is its maker's to close."""
+
+
+class _Folders:
+    """Open embedded engines of this process, one per folder, shared by the connections to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Path, Tablestore] = {}
+        self._users: dict[int, int] = {}
+
+    def acquire(self, folder: Path | None) -> Tablestore:
+        from langchain_tablestore_memory.local import Tablestore  # noqa: PLC0415 - only embedded users pay for it
+
+        with self._lock:
+            service = None if folder is None else self._open.get(folder)
+            if service is None:
+                service = Tablestore(folder)
+                if folder is not None:
+                    self._open[folder] = service
+            self._users[id(service)] = self._users.get(id(service), 0) + 1
+            return service
+
+    def release(self, service: Tablestore) -> None:
+        with self._lock:
+            self._users[id(service)] -= 1
+            if self._users[id(service)]:
+                return
+            del self._users[id(service)]
+            for folder in [folder for folder, other in self._open.items() if other is service]:
+                del self._open[folder]
+        service.close()
+
+
+_folders = _Folders()
+
+
+def _embedded(endpoint: str, instance_name: str, options: Mapping[str, Any]) -> _Embedded:
+    if endpoint == _MEMORY:
+        return _Embedded(_MEMORY, _folders.acquire(None), instance_name, options)
+    folder = endpoint.removeprefix(_LOCAL)
+    if not folder or folder.startswith(":"):
+        raise ConfigurationError(
+            f"The endpoint {endpoint!r} names no folder. Write local:PATH, or local::memory: to keep nothing."
+        )
+    path = Path(folder).expanduser().absolute()
+    _check_folder(path)
+    return _Embedded(f"{_LOCAL}{path}", _folders.acquire(path), instance_name, options)
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"The folder {folder} cannot be written ({error.strerror or error}). Choose another one with "
+            'connect("local:PATH"), or keep nothing with connect("local::memory:").'
+        ) from error
+
+
+def _default_folder() -> Path:
+    import platformdirs  # noqa: PLC0415 - only users without any setting pay for it
+
+    return platformdirs.user_data_path("langchain-tablestore-memory", appauthor=False)

@@ -1,0 +1,230 @@
+"""Requests as data, programs made of them, and the two runners that carry programs out.
+
+A *program* is a generator that yields steps and is sent their answers. It does no I/O itself, so every operation of
+this package is written once and runs both over `tablestore.OTSClient` and over `tablestore.AsyncOTSClient`:
+
+```python
+def read_title(user_id: str, session_id: str) -> Program[str | None]:
+    key = [("user_id", user_id), ("session_id", session_id)]
+    _, row, _ = yield Call("get_row", "session", key, max_version=1)
+    return None if row is None else dict(c[:2] for c in row.attribute_columns).get("title")
+
+
+run(read_title("u1", "s1"), client, RetryPolicy())
+await arun(read_title("u1", "s1"), async_client, RetryPolicy())
+```
+
+The steps are `Call` and `WriteRows` (requests), `Together` (programs to run at the same time) and `Sleep`. How often a
+request is attempted again, and what its failure becomes, is decided here as well: the SDK's own retry policies repeat
+neither `UpdateRow` nor `Search` nor anything after a network failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from langchain_tablestore_memory.core.failures import Failure
+
+if TYPE_CHECKING:
+    import tablestore
+
+T = TypeVar("T")
+Program = Generator["Step", Any, T]
+"""A generator that yields steps, is sent their answers, and returns a `T`."""
+
+TOGETHER_LIMIT = 8
+"""How many programs of one `Together` are under way at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failed request is attempted again, and how long to wait before.
+
+    Attributes:
+        attempts: Attempts in all, the first included, for answers that ask to come back later.
+        connect_attempts: Attempts in all where no connection could be made. Few, because the usual cause is a
+            wrong address, and somebody is waiting to read so.
+        first_delay: The longest wait before the second attempt, in seconds. It doubles with each further attempt.
+        max_delay: The longest wait before any attempt, in seconds.
+    """
+
+    attempts: int = 10
+    connect_attempts: int = 4
+    first_delay: float = 0.1
+    max_delay: float = 4.0
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after failed attempt number `attempt` (from 1): exponential, with jitter.
+
+        Half of the wait is random, so that clients that failed together do not come back together.
+        """
+        longest = min(self.max_delay, self.first_delay * 2 ** (attempt - 1))
+        return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreading load, not keeping a secret
+
+    def allows(self, failure: Failure, attempt: int) -> bool:
+        """Whether to attempt again after `failure` of attempt number `attempt` (from 1)."""
+        limit = self.connect_attempts if failure.unconnected else self.attempts
+        return failure.transient and attempt < limit
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of an SDK method, as it goes out. Programs yield `Call` or `WriteRows` instead."""
+
+    api: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A pause, in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Programs to run at the same time. Answers with their results, in order.
+
+    All run to their end, also where one fails; then the first failure, in order, is raised.
+    """
+
+    programs: Sequence[Program[Any]]
+
+
+class Request(Protocol):
+    """What a program may ask of the service: it knows how it is attempted."""
+
+    def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, Any]:
+        """Yield attempts and pauses; return the answer or raise one of `langchain_tablestore_memory.errors`."""
+        ...
+
+
+Step = Request | Together | Sleep
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Call:
+    """A call of one SDK method.
+
+    Args:
+        api: The method's name, such as ``get_row``.
+        *args: Its positional arguments.
+        repeatable: Whether carrying it out twice is harmless. If not, it is attempted again only where the service
+            said that it was not carried out.
+        **kwargs: Its keyword arguments.
+    """
+
+    api: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    repeatable: bool
+
+    def __init__(self, api: str, *args: Any, repeatable: bool = True, **kwargs: Any) -> None:
+        object.__setattr__(self, "api", api)
+        object.__setattr__(self, "args", args)
+        object.__setattr__(self, "kwargs", kwargs)
+        object.__setattr__(self, "repeatable", repeatable)
+
+    def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, Any]:
+        """Attempt until answered, refused, or out of attempts."""
+        attempt = 1
+        while True:
+            try:
+                return (yield Attempt(self.api, self.args, self.kwargs))
+            except Exception as error:
+                failure = Failure.of(error)
+                if failure is None:
+                    raise
+                repeatable = self.repeatable or not failure.ambiguous
+                if not (repeatable and policy.allows(failure, attempt)):
+                    raise failure.to_error(self.api) from error
+            yield Sleep(policy.delay(attempt))
+            attempt += 1
+
+
+@dataclass(slots=True)
+class _Drive:
+    """Drives one program: remembers what to send or throw into it next."""
+
+    program: Generator[Any, Any, Any]
+    answer: Any = None
+    error: BaseException | None = None
+    result: Any = field(default=None, init=False)
+
+    def step(self) -> Any:
+        """The program's next step, or None when it has returned (`result` is set)."""
+        try:
+            if self.error is not None:
+                error, self.error = self.error, None
+                return self.program.throw(error)
+            answer, self.answer = self.answer, None
+            return self.program.send(answer)
+        except StopIteration as stop:
+            self.result = stop.value
+            return None
+
+
+def run(program: Program[T], client: tablestore.OTSClient, policy: RetryPolicy) -> T:
+    """Carry a program out over the sync client."""
+    drive = _Drive(program)
+    while (step := drive.step()) is not None:
+        try:
+            drive.answer = _perform(step, client, policy)
+        except Exception as error:  # noqa: BLE001 - whatever happened is the program's to handle
+            drive.error = error
+    return drive.result  # type: ignore[no-any-return]
+
+
+def _perform(step: Any, client: tablestore.OTSClient, policy: RetryPolicy) -> Any:
+    if isinstance(step, Attempt):
+        return getattr(client, step.api)(*step.args, **step.kwargs)
+    if isinstance(step, Sleep):
+        return time.sleep(step.seconds)
+    if isinstance(step, Together):
+        if len(step.programs) == 1:
+            return [run(step.programs[0], client, policy)]
+        with ThreadPoolExecutor(min(TOGETHER_LIMIT, len(step.programs) or 1)) as pool:
+            futures = [pool.submit(run, program, client, policy) for program in step.programs]
+        return [future.result() for future in futures]
+    return run(step.attempts(policy), client, policy)
+
+
+async def arun(program: Program[T], client: tablestore.AsyncOTSClient, policy: RetryPolicy) -> T:
+    """Carry a program out over the async client."""
+    drive = _Drive(program)
+    while (step := drive.step()) is not None:
+        try:
+            drive.answer = await _aperform(step, client, policy)
+        except asyncio.CancelledError as error:
+            drive.error = error
+        except Exception as error:  # noqa: BLE001 - whatever happened is the program's to handle
+            drive.error = error
+    return drive.result  # type: ignore[no-any-return]
+
+
+async def _aperform(step: Any, client: tablestore.AsyncOTSClient, policy: RetryPolicy) -> Any:
+    if isinstance(step, Attempt):
+        return await getattr(client, step.api)(*step.args, **step.kwargs)
+    if isinstance(step, Sleep):
+        return await asyncio.sleep(step.seconds)
+    if isinstance(step, Together):
+        limit = asyncio.Semaphore(TOGETHER_LIMIT)
+
+        async def limited(program: Program[Any]) -> Any:
+            async with limit:
+                return await arun(program, client, policy)
+
+        outcomes = await asyncio.gather(*map(limited, step.programs), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return outcomes
+    return await arun(step.attempts(policy), client, policy)

@@ -1,0 +1,246 @@
+"""Tables and local indexes as they are wanted and as they exist: create, attach, verify, wait until ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from tablestore import (
+    INF_MAX,
+    INF_MIN,
+    CapacityUnit,
+    Direction,
+    ReservedThroughput,
+    SecondaryIndexMeta,
+    SecondaryIndexType,
+    TableMeta,
+    TableOptions,
+)
+
+from langchain_tablestore_memory.core.failures import is_missing_table
+from langchain_tablestore_memory.core.programs import Call, Program, Sleep
+from langchain_tablestore_memory.errors import SchemaMismatchError, ServiceError
+
+if TYPE_CHECKING:
+    from langchain_tablestore_memory.connection import Connection
+
+T = TypeVar("T")
+
+_READY_WITHIN = 90.0
+"""Seconds to wait for a new table. The service takes up to about a minute to load one."""
+
+_POLL_INTERVAL = 0.5
+
+_ALREADY_EXISTS = "OTSObjectAlreadyExist"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalIndex:
+    """A local secondary index: the table in another order, read as if it were a table.
+
+    Attributes:
+        name: Its name, where it has to be made. One that exists with the same key is used whatever its name.
+        primary_key: Its key columns, the table's partition key first.
+        columns: Attribute columns that it carries.
+    """
+
+    name: str
+    primary_key: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """A table as it is wanted.
+
+    Attributes:
+        name: Its name.
+        primary_key: Names and types (``STRING``, ``INTEGER``, ``BINARY``) of the key columns.
+        columns: Names and types of the columns that indexes carry.
+        indexes: Its local indexes.
+        time_to_live: Seconds after which rows vanish; -1 for never.
+    """
+
+    name: str
+    primary_key: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str], ...] = ()
+    indexes: tuple[LocalIndex, ...] = ()
+    time_to_live: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as it exists.
+
+    Attributes:
+        name: Its name.
+        indexes: Its indexes, by key columns.
+        updatable: Whether rows may be updated; a table with a time to live takes only whole-row puts.
+    """
+
+    name: str
+    indexes: dict[tuple[str, ...], LocalIndex]
+    updatable: bool
+
+    def index(self, wanted: LocalIndex) -> LocalIndex:
+        """The existing index that serves for `wanted`."""
+        return self.indexes[wanted.primary_key]
+
+
+def ensure_table(schema: TableSchema) -> Program[Table]:
+    """Create what is missing, attach to what exists, verify it, and wait until it is ready.
+
+    Several processes may do so at once.
+
+    Raises:
+        SchemaMismatchError: What exists has another primary key or time to live.
+    """
+    table = yield from _attach(schema)
+    if table is None:
+        yield from _create_table(schema)
+        table = yield from _attach(schema)
+        if table is None:
+            raise SchemaMismatchError(
+                f"Table {schema.name!r} was created and is gone again. Is another process deleting it?"
+            )
+    missing = [index for index in schema.indexes if index.primary_key not in table.indexes]
+    for index in missing:
+        yield from _create_index(schema, index)
+    if missing:
+        table = (yield from _attach(schema)) or table
+    return table
+
+
+def drop_table(schema: TableSchema) -> Program[None]:
+    """Delete the table with its indexes and all its rows. A missing table is fine."""
+    try:
+        yield Call("delete_table", schema.name)
+    except ServiceError as error:
+        if not is_missing_table(error):
+            raise
+
+
+def with_table(connection: Connection, schema: TableSchema, make: Callable[[Table], Program[T]]) -> Program[T]:
+    """Run a program that has to know the existing table, such as the names of its indexes.
+
+    The table is looked up once per connection. Where it has vanished since, it is made again.
+    """
+    known = connection.tables.get(schema)
+    if known is not None:
+        try:
+            return (yield from make(known))
+        except ServiceError as error:
+            if not is_missing_table(error):
+                raise
+    connection.tables[schema] = table = yield from ensure_table(schema)
+    return (yield from make(table))
+
+
+def with_tables(connection: Connection, schemas: tuple[TableSchema, ...], make: Callable[[], Program[T]]) -> Program[T]:
+    """Run a program; where it meets a missing table, make the tables and run it again."""
+    try:
+        return (yield from make())
+    except ServiceError as error:
+        if not is_missing_table(error):
+            raise
+    for schema in schemas:
+        connection.tables[schema] = yield from ensure_table(schema)
+    return (yield from make())
+
+
+def _attach(schema: TableSchema) -> Program[Table | None]:
+    try:
+        found = yield Call("describe_table", schema.name)
+    except ServiceError as error:
+        if is_missing_table(error):
+            return None
+        raise
+    actual_key = tuple((column[0], str(column[1])) for column in found.table_meta.schema_of_primary_key)
+    if actual_key != schema.primary_key:
+        raise SchemaMismatchError(
+            f"Table {schema.name!r} has the primary key {_describe_key(actual_key)}, not "
+            f"{_describe_key(schema.primary_key)}. Choose another table name, or delete that table."
+        )
+    time_to_live = found.table_options.time_to_live
+    if time_to_live != schema.time_to_live:
+        raise SchemaMismatchError(
+            f"Table {schema.name!r} has a time to live of {_describe_ttl(time_to_live)}, not "
+            f"{_describe_ttl(schema.time_to_live)}. Give the same ttl, or choose another table name."
+        )
+    indexes = {
+        tuple(index.primary_key_names): LocalIndex(
+            index.index_name, tuple(index.primary_key_names), tuple(index.defined_column_names)
+        )
+        for index in found.secondary_indexes
+        if index.index_type == SecondaryIndexType.LOCAL_INDEX
+    }
+    return Table(schema.name, indexes, updatable=found.table_options.allow_update is not False)
+
+
+def _create_table(schema: TableSchema) -> Program[None]:
+    # The service refuses a time to live where rows may be updated and indexes exist.
+    allow_update = None if schema.time_to_live == -1 else False
+    try:
+        yield Call(
+            "create_table",
+            TableMeta(schema.name, list(schema.primary_key), list(schema.columns)),
+            TableOptions(time_to_live=schema.time_to_live, max_version=1, allow_update=allow_update),
+            ReservedThroughput(CapacityUnit(0, 0)),
+            [_index_meta(index) for index in schema.indexes],
+        )
+    except ServiceError as error:
+        if error.code != _ALREADY_EXISTS:
+            raise
+    # Reading by an index may be refused longer than reading the table.
+    yield from _wait_until_readable(schema.name, schema.primary_key)
+    types = dict(schema.primary_key)
+    for index in schema.indexes:
+        key = tuple((name, types.get(name, "INTEGER")) for name in index.primary_key)
+        yield from _wait_until_readable(index.name, key)
+
+
+def _create_index(schema: TableSchema, index: LocalIndex) -> Program[None]:
+    try:
+        yield Call("create_secondary_index", schema.name, _index_meta(index), True)  # noqa: FBT003 - SDK signature
+    except ServiceError as error:
+        if error.code != _ALREADY_EXISTS:
+            raise
+    yield from _wait_until_readable(index.name, tuple((name, "") for name in index.primary_key))
+
+
+def _wait_until_readable(name: str, primary_key: tuple[tuple[str, str], ...]) -> Program[None]:
+    waited = 0.0
+    while True:
+        try:
+            yield Call(
+                "get_range",
+                name,
+                Direction.FORWARD,
+                [(column, INF_MIN) for column, _ in primary_key],
+                [(column, INF_MAX) for column, _ in primary_key],
+                limit=1,
+                max_version=1,
+            )
+        except ServiceError as error:
+            building = "building base state" in str(error) or "local index" in str(error)
+            if not (building or is_missing_table(error)) or waited >= _READY_WITHIN:
+                raise
+        else:
+            return
+        yield Sleep(_POLL_INTERVAL)
+        waited += _POLL_INTERVAL
+
+
+def _index_meta(index: LocalIndex) -> SecondaryIndexMeta:
+    return SecondaryIndexMeta(
+        index.name, list(index.primary_key), list(index.columns), SecondaryIndexType.LOCAL_INDEX
+    )
+
+
+def _describe_key(key: tuple[tuple[str, str], ...]) -> str:
+    return "(" + ", ".join(f"{name} {kind}" for name, kind in key) + ")"
+
+
+def _describe_ttl(seconds: int) -> str:
+    return "none" if seconds == -1 else f"{seconds} s"

@@ -1,0 +1,236 @@
+"""Row writes: grouped into as few `BatchWriteRow` requests as the service takes, and followed up row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tablestore import (
+    BatchWriteRowRequest,
+    Condition,
+    DeleteRowItem,
+    PutRowItem,
+    Row,
+    RowExistenceExpectation,
+    TableInBatchWriteRowItem,
+    UpdateRowItem,
+)
+
+from langchain_tablestore_memory.core.columns import row_size
+from langchain_tablestore_memory.core.failures import Failure
+from langchain_tablestore_memory.core.programs import Attempt, Program, RetryPolicy, Sleep, Together
+from langchain_tablestore_memory.errors import AuthenticationError, PermissionDeniedError, WriteError
+
+MAX_ROWS = 200
+"""Rows in one BatchWriteRow request (reference: limits of the service)."""
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Bytes of names and values in one BatchWriteRow request."""
+
+_NAMED_IN_MESSAGE = 5
+
+PrimaryKey = Sequence[tuple[str, Any]]
+Columns = Sequence[tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RowWrite:
+    """One row to put, update or delete.
+
+    Attributes:
+        table: The table's name.
+        item: The SDK's description of the write.
+        name: What the row is called in errors, such as ``message 'm1'``.
+        size: Bytes of names and values, as the service counts them.
+        repeat: What to write instead where it is not known whether `item` took effect. Only for writes that are
+            not harmless to repeat; `WriteOutcome.doubted` tells that it was used.
+    """
+
+    table: str
+    item: Any
+    name: str
+    size: int
+    repeat: RowWrite | None = None
+
+
+def put_row(table: str, primary_key: PrimaryKey, columns: Columns, *, name: str) -> RowWrite:
+    """Replace the whole row."""
+    item = PutRowItem(Row(list(primary_key), list(columns)), _unconditionally())
+    return RowWrite(table, item, name, row_size(primary_key, columns))
+
+
+def update_row(
+    table: str,
+    primary_key: PrimaryKey,
+    columns: Columns,
+    *,
+    name: str,
+    delete: Sequence[str] = (),
+    increment: Columns = (),
+) -> RowWrite:
+    """Set, delete and increment columns of a row; the row is made if it is absent.
+
+    An increment is not harmless to repeat: where it is in doubt, the rest of the update is written without it.
+    """
+    changes: dict[str, list[Any]] = {}
+    if columns:
+        changes["PUT"] = list(columns)
+    if delete:
+        changes["DELETE_ALL"] = list(delete)
+    plain = dict(changes)
+    if increment:
+        changes["INCREMENT"] = list(increment)
+    size = row_size(primary_key, [*columns, *increment, *((column, 0) for column in delete)])
+    write = RowWrite(table, UpdateRowItem(Row(list(primary_key), changes), _unconditionally()), name, size)
+    if not increment:
+        return write
+    repeat = UpdateRowItem(Row(list(primary_key), plain), _unconditionally())
+    return RowWrite(table, write.item, name, size, RowWrite(table, repeat, name, size))
+
+
+def delete_row(table: str, primary_key: PrimaryKey, *, name: str) -> RowWrite:
+    """Delete the row; deleting an absent one is fine."""
+    item = DeleteRowItem(Row(list(primary_key)), _unconditionally())
+    return RowWrite(table, item, name, row_size(primary_key, ()))
+
+
+def _unconditionally() -> Condition:
+    return Condition(RowExistenceExpectation.IGNORE)
+
+
+@dataclass(slots=True)
+class WriteOutcome:
+    """What became of some rows.
+
+    Attributes:
+        stored: The rows that are stored.
+        failed: The rows that are not known to be stored, each with why.
+        doubted: Whether a row's `repeat` was written in place of its `item`.
+    """
+
+    stored: list[RowWrite] = field(default_factory=list)
+    failed: list[tuple[RowWrite, Failure]] = field(default_factory=list)
+    doubted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRows:
+    """One BatchWriteRow request. Rows that fail for a passing reason are sent again, alone.
+
+    Answers with a `WriteOutcome`; it does not raise for failures of the service.
+    """
+
+    rows: Sequence[RowWrite]
+
+    def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, WriteOutcome]:
+        """Attempt until every row is stored, refused, or out of attempts."""
+        outcome = WriteOutcome()
+        pending = list(self.rows)
+        attempt = 1
+        while True:
+            failures = yield from self._attempt(pending, outcome)
+            pending = []
+            for row, failure in failures:
+                if not policy.allows(failure, attempt):
+                    outcome.failed.append((row, failure))
+                elif failure.ambiguous and row.repeat is not None:
+                    outcome.doubted = True
+                    pending.append(row.repeat)
+                else:
+                    pending.append(row)
+            if not pending:
+                return outcome
+            yield Sleep(policy.delay(attempt))
+            attempt += 1
+
+    @staticmethod
+    def _attempt(
+        rows: Sequence[RowWrite], outcome: WriteOutcome
+    ) -> Generator[Attempt | Sleep, Any, list[tuple[RowWrite, Failure]]]:
+        tables: dict[str, list[RowWrite]] = {}
+        for row in rows:
+            tables.setdefault(row.table, []).append(row)
+        request = BatchWriteRowRequest()
+        for table, table_rows in tables.items():
+            request.add(TableInBatchWriteRowItem(table, [row.item for row in table_rows]))
+        try:
+            response = yield Attempt("batch_write_row", (request,), {})
+        except Exception as error:
+            failure = Failure.of(error)
+            if failure is None:
+                raise
+            return [(row, failure) for row in rows]
+        failures = []
+        for table, table_rows in tables.items():
+            for results in (response.table_of_put, response.table_of_update, response.table_of_delete):
+                for result in results[table]:
+                    row = table_rows[result.index]
+                    if result.is_ok:
+                        outcome.stored.append(row)
+                    else:
+                        failures.append((row, Failure.of_code(result.error_code, result.error_message)))
+        return failures
+
+
+def write_rows(rows: Sequence[RowWrite]) -> Program[WriteOutcome]:
+    """Write rows, in as few requests as the service's limits allow, several at a time.
+
+    Raises:
+        WriteError: Some rows are not known to be stored; it names them.
+        AuthenticationError: The credentials were refused; nothing is stored.
+        PermissionDeniedError: The access key may not write; nothing is stored.
+    """
+    if not rows:
+        return WriteOutcome()
+    outcomes = yield Together([_request(group) for group in _groups(rows)])
+    total = WriteOutcome()
+    for outcome in outcomes:
+        total.stored += outcome.stored
+        total.failed += outcome.failed
+        total.doubted |= outcome.doubted
+    if total.failed:
+        raise _write_error(rows, total)
+    return total
+
+
+def _request(rows: Sequence[RowWrite]) -> Program[WriteOutcome]:
+    outcome: WriteOutcome = yield WriteRows(rows)
+    return outcome
+
+
+def _groups(rows: Sequence[RowWrite]) -> Iterator[list[RowWrite]]:
+    group: list[RowWrite] = []
+    size = 0
+    for row in rows:
+        if group and (len(group) == MAX_ROWS or size + row.size > MAX_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += row.size
+    yield group
+
+
+def _write_error(rows: Sequence[RowWrite], outcome: WriteOutcome) -> Exception:
+    failure = outcome.failed[0][1]
+    cause = failure.to_error("batch_write_row")
+    if not outcome.stored and isinstance(cause, AuthenticationError | PermissionDeniedError):
+        return cause
+    order = {row.name: position for position, row in enumerate(rows)}
+    failed = sorted({row.name for row, _ in outcome.failed}, key=order.__getitem__)
+    stored = sorted({row.name for row in outcome.stored}, key=order.__getitem__)
+    shown = ", ".join(failed[:_NAMED_IN_MESSAGE])
+    more = f" and {len(failed) - _NAMED_IN_MESSAGE} more" if len(failed) > _NAMED_IN_MESSAGE else ""
+    certainty = "may not be stored" if failure.ambiguous else "not stored"
+    error = WriteError(
+        f"{len(failed)} of {len(rows)} rows {certainty}: {shown}{more}. {cause} "
+        "Writing the same rows again is harmless; `failed` and `stored` name them all.",
+        failed=failed,
+        stored=stored,
+        api="batch_write_row",
+        code=failure.code,
+        status=failure.status,
+        request_id=failure.request_id,
+    )
+    error.__cause__ = cause
+    return error
