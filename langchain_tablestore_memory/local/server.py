@@ -55,12 +55,12 @@ class Server:
         if service.has_default_credentials and not is_loopback(host):
             raise ValueError(
                 f"{host} can be reached from other machines, and the access key is the default one, which "
-                "everybody knows: choose an access key id and secret, or listen on 127.0.0.1"
+                "everybody knows. Choose an access key id and secret, or listen on 127.0.0.1."
             )
         if not 0 <= port <= 65535:  # noqa: PLR2004 - what a TCP port is
-            raise ValueError(f"port must be between 0 and 65535, not {port}")
+            raise ValueError(f"port is {port}. Give 0 to 65535.")
         if latency < 0:
-            raise ValueError(f"latency must not be negative, not {latency}")
+            raise ValueError(f"latency is {latency}. Give seconds, 0 or more.")
         self._service = service
         self._host = host
         self._port = port

@@ -91,7 +91,7 @@ class Tablestore:
         durability: Literal["full", "normal"] = "full",
     ) -> None:
         if durability not in ("full", "normal"):
-            raise ValueError(f"durability must be 'full' or 'normal', not {durability!r}")
+            raise ValueError(f"durability is {durability!r}. Give 'full' or 'normal'.")
         self.access_key_id = access_key_id
         self.access_key_secret = access_key_secret
         self._authenticator = Authenticator(access_key_id, access_key_secret)

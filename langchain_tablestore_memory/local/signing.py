@@ -70,9 +70,9 @@ class Authenticator:
 
     def __init__(self, access_key_id: str, access_key_secret: str) -> None:
         if not (access_key_id.isascii() and access_key_id.isprintable()) or set(access_key_id) & set(": "):
-            raise ValueError("access_key_id must be printable ASCII without spaces and colons")
+            raise ValueError("access_key_id holds a space, a colon or what is not ASCII. Leave these out.")
         if not access_key_id or not access_key_secret:
-            raise ValueError("access_key_id and access_key_secret must not be empty")
+            raise ValueError("access_key_id or access_key_secret is empty. Give both.")
         self._access_key_id = access_key_id
         self._secret = access_key_secret
         self._key_v2 = SigningKey(access_key_secret.encode())
@@ -163,7 +163,7 @@ def _header_lines(headers: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=64)
 def _epoch_seconds(date: str) -> float:
-    """The time that an ``x-ots-date`` names. Cached, as clients send whole seconds: the same text comes often."""
+    """The time that an ``x-ots-date`` names. Cached: clients send whole seconds, many requests in each."""
     try:
         return datetime.strptime(date, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC).timestamp()
     except ValueError:

@@ -1,0 +1,117 @@
+"""The commands and their options. What a command does stands in a module of its own."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from typing import Annotated
+
+import typer
+
+from langchain_tablestore_memory.errors import ConfigurationError
+
+USAGE_ERROR = 2
+"""Exit status of everything that the user can mend."""
+
+app = typer.Typer(
+    name="tablestore-memory",
+    add_completion=False,
+    # An error is one line of ours; a traceback, should there be one, Python's own.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Durability(StrEnum):
+    """What an acknowledged write survives."""
+
+    full = "full"
+    normal = "normal"
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What follows the command's name; those of the process unless given.
+
+    Returns:
+        The exit status. An error that the user can mend has been told in one line on standard error.
+    """
+    try:
+        status = app(arguments, prog_name="tablestore-memory", standalone_mode=False)
+    except ConfigurationError as error:
+        return _complain(str(error))
+    except Exception as error:
+        # The exceptions of the option parser: typer brings or imports them, by its version; their methods stay.
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
+            raise
+        return _complain(format_message())
+    return status if isinstance(status, int) else 0
+
+
+def _complain(message: str) -> int:
+    print("Error:", " ".join(message.split()), file=sys.stderr)
+    return USAGE_ERROR
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version("langchain-tablestore-memory"))
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Memory for LangChain, kept in Tablestore: a local server and a demonstration."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 picks a free one.")
+    ] = 8087,
+    data: Annotated[
+        Path | None, typer.Option(help="The folder to keep data in.  [default: the user's data folder]")
+    ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Keep nothing: all data is gone at the end.")
+    ] = False,
+    access_key_id: Annotated[
+        str | None, typer.Option(help="The access key that clients must use.  [default: local]")
+    ] = None,
+    access_key_secret: Annotated[
+        str | None, typer.Option(help="The secret of that key.  [default: local]")
+    ] = None,
+    durability: Annotated[
+        Durability,
+        typer.Option(help="What a write survives: a power loss too (full), or a crash only (normal)."),
+    ] = Durability.full,
+    latency: Annotated[float, typer.Option(min=0, hidden=True, help="Milliseconds to add per request.")] = 0,
+) -> None:
+    """Serve an embedded Tablestore over HTTP, for any Tablestore SDK."""
+    from langchain_tablestore_memory.cli import serve as command
+
+    if memory and data is not None:
+        raise ConfigurationError("--data keeps data and --memory keeps none. Pass one of them.")
+    command.serve(
+        host=host,
+        port=port,
+        folder=None if memory else data or command.default_folder(),
+        access_key=command.access_key(access_key_id, access_key_secret),
+        durability=durability.value,
+        latency=latency / 1000,
+    )
