@@ -45,7 +45,7 @@ def run(arguments: list[str] | None = None) -> int:
     except ConfigurationError as error:
         return _complain(str(error))
     except Exception as error:
-        # The exceptions of the option parser: typer brings or imports them, by its version; their methods stay.
+        # The option parser raises its own: typer brings or imports them, by version, and their methods stay.
         format_message = getattr(error, "format_message", None)
         if format_message is None:
             raise

@@ -1,0 +1,279 @@
+"""The command line, run as its users run it: as a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+
+import pytest
+import tablestore
+import urllib3
+from tablestore.retry import NoRetryPolicy
+
+COMMAND = [sys.executable, "-c", "from langchain_tablestore_memory.cli import main; main()"]
+WITHOUT_TYPER = [
+    sys.executable,
+    "-c",
+    "import sys; sys.modules['typer'] = None; from langchain_tablestore_memory.cli import main; main()",
+]
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """A home of its own and none of the user's settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TABLESTORE_", "XDG_"))}
+    return kept | {"HOME": str(tmp_path / "home"), "USERPROFILE": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def run(environment):
+    def run(*arguments, command=COMMAND):
+        return subprocess.run(
+            [*command, *map(str, arguments)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+class Serving:
+    """A running `serve`, after it told that it listens."""
+
+    def __init__(self, arguments, environment):
+        self.process = subprocess.Popen(
+            [*COMMAND, "serve", *map(str, arguments)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert select.select([self.process.stdout], [], [], 60)[0], "nothing was printed"
+        self.first_line = self.process.stdout.readline().rstrip("\n")
+        self.settings = dict(
+            self.process.stdout.readline().rstrip("\n").removeprefix("export TABLESTORE_").split("=", 1)
+            for _ in range(4)
+        )
+
+    def client(self, **options):
+        options = {
+            "end_point": self.settings["ENDPOINT"],
+            "access_key_id": self.settings["ACCESS_KEY_ID"],
+            "access_key_secret": self.settings["ACCESS_KEY_SECRET"],
+            "instance_name": self.settings["INSTANCE_NAME"],
+            "retry_policy": NoRetryPolicy(),
+        } | options
+        return tablestore.OTSClient(**options)
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def serve(environment):
+    with contextlib.ExitStack() as stack:
+
+        def serve(*arguments):
+            serving = Serving(arguments, environment)
+
+            def clean_up():
+                if serving.process.poll() is None:
+                    serving.process.kill()
+                serving.process.communicate()
+
+            stack.callback(clean_up)
+            return serving
+
+        yield serve
+
+
+def make_table(client):
+    client.create_table(
+        tablestore.TableMeta("notes", [("id", "STRING")]),
+        tablestore.TableOptions(-1, 1),
+        tablestore.ReservedThroughput(tablestore.CapacityUnit(0, 0)),
+    )
+
+
+def is_one_line_about(result, *words):
+    """Exit status 2, nothing on standard output, one line on standard error."""
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.endswith("\n")
+    for word in words:
+        assert word in result.stderr
+    return True
+
+
+def test_serve_tells_where_it_listens_and_what_to_paste(serve):
+    serving = serve("--port", 0, "--memory")
+    assert re.fullmatch(r"Tablestore is listening on http://127\.0\.0\.1:[1-9]\d*", serving.first_line)
+    assert serving.settings == {
+        "ENDPOINT": serving.first_line.rpartition(" ")[2],
+        "INSTANCE_NAME": "local",
+        "ACCESS_KEY_ID": "local",
+        "ACCESS_KEY_SECRET": "local",
+    }
+    assert serving.stop() == (0, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_serve_stops_cleanly_and_keeps_the_data(serve, tmp_path, number):
+    serving = serve("--port", 0, "--data", tmp_path / "data")
+    client = serving.client()
+    make_table(client)
+    client.put_row("notes", tablestore.Row([("id", "a")], [("text", "x")]))
+    assert serving.stop(number) == (0, "", "")
+    client = serve("--port", 0, "--data", tmp_path / "data").client()
+    _, row, _ = client.get_row("notes", [("id", "a")])
+    assert row.attribute_columns[0][1] == "x"
+
+
+def test_serve_stops_while_clients_stay_connected(serve):
+    serving = serve("--port", 0, "--memory")
+    client = serving.client()
+    client.list_table()
+    begin = time.monotonic()
+    assert serving.stop(signal.SIGINT) == (0, "", "")
+    assert time.monotonic() - begin < 10
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        client.list_table()
+
+
+def test_serve_accepts_any_instance(serve):
+    serving = serve("--port", 0, "--memory")
+    make_table(serving.client(instance_name="one"))
+    assert list(serving.client(instance_name="one").list_table()) == ["notes"]
+    assert list(serving.client(instance_name="two").list_table()) == []
+
+
+def test_serve_keeps_data_in_the_users_folder_unless_told_otherwise(serve, tmp_path):
+    serving = serve("--port", 0)
+    make_table(serving.client())
+    serving.stop()
+    found = list((tmp_path / "home").rglob("local.sqlite3"))
+    assert [path.parent.name for path in found] == ["langchain-tablestore-memory"]
+
+
+def test_serve_takes_a_key_and_never_prints_its_secret(serve):
+    key = ("--access-key-id", "somebody", "--access-key-secret", "tell-nobody")
+    serving = serve("--port", 0, "--memory", *key)
+    assert serving.settings["ACCESS_KEY_ID"] == "somebody"
+    assert "tell-nobody" not in serving.settings["ACCESS_KEY_SECRET"]
+    assert list(serving.client(access_key_secret="tell-nobody").list_table()) == []
+    with pytest.raises(tablestore.OTSServiceError, match="Signature mismatch"):
+        serving.client(access_key_secret="local").list_table()
+    _, out, err = serving.stop()
+    assert "tell-nobody" not in out + err
+
+
+def test_serve_listens_for_other_machines_with_a_key_of_its_own(serve):
+    key = ("--access-key-id", "somebody", "--access-key-secret", "tell-nobody")
+    serving = serve("--host", "0.0.0.0", "--port", 0, "--memory", *key)
+    assert serving.first_line.startswith("Tablestore is listening on http://0.0.0.0:")
+    assert serving.settings["ENDPOINT"].startswith("http://127.0.0.1:")
+    assert list(serving.client(access_key_secret="tell-nobody").list_table()) == []
+
+
+def test_serve_adds_latency(serve):
+    client = serve("--port", 0, "--memory", "--latency", 200).client()
+    begin = time.monotonic()
+    client.list_table()
+    assert time.monotonic() - begin >= 0.2
+
+
+def test_a_port_in_use_is_one_line(run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", "--memory", "--port", port)
+    assert is_one_line_about(result, f"Port {port}", "in use", "--port")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert is_one_line_about(run("serve", "--port", 0, "--data", tmp_path / "file"), "--data", "--memory")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--access-key-id", "me"], ["--access-key-secret"]),
+        (["--access-key-secret", "tell-nobody"], ["--access-key-id"]),
+        (["--access-key-id", "me", "--access-key-secret", ""], ["--access-key-secret"]),
+        (["--access-key-id", "a:b", "--access-key-secret", "tell-nobody"], ["access_key_id"]),
+        (["--data", "somewhere", "--memory"], ["--data", "--memory"]),
+        (["--host", "0.0.0.0", "--memory"], ["0.0.0.0", "access key"]),
+        (["--host", "::", "--memory"], ["access key"]),
+        (
+            ["--host", "0.0.0.0", "--memory", "--access-key-id", "local", "--access-key-secret", "local"],
+            ["key"],
+        ),
+        (["--port", "nonsense"], ["--port"]),
+        (["--port", "65536"], ["--port"]),
+        (["--port", "-1"], ["--port"]),
+        (["--durability", "some"], ["--durability", "full", "normal"]),
+        (["--latency", "-1"], ["--latency"]),
+        (["--nonsense"], ["--nonsense"]),
+        (["nonsense"], ["nonsense"]),
+    ],
+    ids=" ".join,
+)
+def test_options_that_cannot_work_are_one_line(run, tmp_path, arguments, words):
+    result = run("serve", *arguments)
+    assert is_one_line_about(result, *words)
+    assert "tell-nobody" not in result.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_unknown_command_is_one_line(run):
+    assert is_one_line_about(run("sreve"), "sreve")
+
+
+def test_the_version_is_the_packages(run):
+    result = run("--version")
+    assert (result.returncode, result.stdout, result.stderr) == (
+        0,
+        version("langchain-tablestore-memory") + "\n",
+        "",
+    )
+
+
+def test_without_a_command_it_lists_its_commands(run):
+    result = run()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "serve" in result.stdout
+    assert "demo" in result.stdout
+
+
+def test_help_does_not_tell_of_options_for_rehearsals(run):
+    result = run("serve", "--help")
+    assert result.returncode == 0
+    assert "--port" in result.stdout
+    assert "--latency" not in result.stdout
+
+
+def test_without_the_extra_it_tells_what_to_install(run):
+    result = run("--version", command=WITHOUT_TYPER)
+    assert is_one_line_about(result, "pip install", "langchain-tablestore-memory[cli]")
+
+
+def test_the_installed_script_is_this_command():
+    from importlib.metadata import entry_points
+
+    (script,) = entry_points(group="console_scripts", name="tablestore-memory")
+    assert script.value == "langchain_tablestore_memory.cli:main"

@@ -1,0 +1,305 @@
+"""The embedded Tablestore over HTTP, asked by the SDK and by clients that do as they like."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import tablestore
+import urllib3
+from tablestore.protobuf import table_store_pb2
+from tablestore.retry import NoRetryPolicy
+
+from langchain_tablestore_memory.local import Server, Tablestore, ots_client
+
+
+@pytest.fixture
+def service():
+    with Tablestore(None) as service:
+        yield service
+
+
+@pytest.fixture
+def server(service):
+    with Server(service, port=0) as server:
+        yield server
+
+
+def client(url, *, instance="local", key="local", secret="local", **options):
+    return tablestore.OTSClient(url, key, secret, instance, retry_policy=NoRetryPolicy(), **options)
+
+
+def make_table(client, name="notes"):
+    client.create_table(
+        tablestore.TableMeta(name, [("id", "STRING")]),
+        tablestore.TableOptions(-1, 1),
+        tablestore.ReservedThroughput(tablestore.CapacityUnit(0, 0)),
+    )
+
+
+def put(client, key, table="notes"):
+    client.put_row(table, tablestore.Row([("id", key)], [("text", f"text of {key}")]))
+
+
+def get(client, key, table="notes"):
+    _, row, _ = client.get_row(table, [("id", key)])
+    return None if row is None else row.attribute_columns[0][1]
+
+
+def post(server, path="/ListTable", *, method="POST", body=b"", headers=None):
+    response = urllib3.request(method, server.url + path, body=body, headers=headers, retries=False)
+    error = table_store_pb2.Error.FromString(response.data)
+    return response, error
+
+
+@pytest.mark.parametrize("region", [None, "cn-hangzhou"], ids=["v2", "v4"])
+def test_the_sdk_reads_what_it_wrote(server, region):
+    sdk = client(server.url, region=region)
+    make_table(sdk)
+    put(sdk, "a")
+    assert get(sdk, "a") == "text of a"
+
+
+async def test_the_async_sdk_reads_what_it_wrote(server):
+    make_table(client(server.url))
+    async with tablestore.AsyncOTSClient(server.url, "local", "local", "local") as sdk:
+        await sdk.put_row("notes", tablestore.Row([("id", "a")], [("text", "x")]))
+        _, row, _ = await sdk.get_row("notes", [("id", "a")])
+    assert row.attribute_columns[0][1] == "x"
+
+
+def test_http_and_in_process_clients_share_the_data(service, server):
+    make_table(ots_client(service))
+    put(ots_client(service), "a")
+    assert get(client(server.url), "a") == "text of a"
+
+
+def test_every_instance_is_a_space_of_its_own(server):
+    make_table(client(server.url, instance="one"))
+    assert list(client(server.url, instance="one").list_table()) == ["notes"]
+    assert list(client(server.url, instance="two").list_table()) == []
+
+
+@pytest.mark.parametrize("path", ["/", "/some/path", "//"])
+def test_an_endpoint_may_have_a_path(server, path):
+    assert list(client(server.url + path).list_table()) == []
+
+
+def test_many_threads_at_once(server):
+    sdk = client(server.url)
+    make_table(sdk)
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda number: put(sdk, str(number)), range(200)))
+        texts = list(threads.map(lambda number: get(sdk, str(number)), range(200)))
+    assert texts == [f"text of {number}" for number in range(200)]
+
+
+def test_a_wrong_secret_is_refused(server):
+    with pytest.raises(tablestore.OTSServiceError) as caught:
+        client(server.url, secret="wrong").list_table()
+    assert (caught.value.code, caught.value.http_status) == ("OTSAuthFailed", 403)
+    assert caught.value.message == "Signature mismatch."
+
+
+def test_an_unknown_access_key_is_refused(server):
+    with pytest.raises(tablestore.OTSServiceError, match="The AccessKeyID does not exist"):
+        client(server.url, key="other").list_table()
+
+
+@pytest.mark.parametrize(
+    "instance", ["ab", "a" * 17, "1abc", "abc-", "a_bc", "../etc", "a/b", "a.b", "abc\x00"]
+)
+def test_a_name_that_no_instance_has_is_refused(tmp_path, instance):
+    with Tablestore(tmp_path / "data") as service:
+        with pytest.raises(tablestore.OTSServiceError) as caught:
+            ots_client(service, instance, retry_policy=NoRetryPolicy()).list_table()
+        assert (caught.value.http_status, caught.value.code) == (400, "OTSParameterInvalid")
+        assert caught.value.message == f"Invalid instance name: {instance}."
+    assert list((tmp_path / "data").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("instance", ["abc", "A-1", "a" * 16, "local"])
+def test_an_instance_is_made_when_it_is_first_used(tmp_path, instance):
+    with Tablestore(tmp_path / "data") as service:
+        assert list((tmp_path / "data").iterdir()) == []
+        make_table(ots_client(service, instance))
+    assert (tmp_path / "data" / f"{instance}.sqlite3").is_file()
+    with Tablestore(tmp_path / "data") as service:
+        assert list(ots_client(service, instance).list_table()) == ["notes"]
+
+
+def test_what_is_kept_in_memory_ends_with_the_service():
+    with Tablestore(None) as service:
+        make_table(ots_client(service))
+    with Tablestore(None) as service:
+        assert list(ots_client(service).list_table()) == []
+
+
+def test_a_closed_service_refuses(service):
+    sdk = ots_client(service)
+    sdk.list_table()
+    service.close()
+    service.close()
+    with pytest.raises(tablestore.OTSServiceError, match="The instance is not running"):
+        sdk.list_table()
+
+
+def test_a_call_that_is_not_served_is_named(server):
+    with pytest.raises(tablestore.OTSServiceError) as caught:
+        client(server.url).exe_sql_query("select 1")
+    assert (caught.value.http_status, caught.value.code) == (400, "OTSParameterInvalid")
+    assert caught.value.message == "Unsupported operation: SQLQuery."
+
+
+def test_a_json_call_is_refused_in_json(server):
+    with pytest.raises(tablestore.OTSServiceError) as caught:
+        client(server.url).list_memory_stores({})
+    assert (caught.value.http_status, caught.value.code) == (400, "OTSParameterInvalid")
+    assert caught.value.message == "Unsupported operation: ListMemoryStores."
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods_are_refused(server, method):
+    response, error = post(server, method=method)
+    assert (response.status, error.code) == (405, "OTSMethodNotAllowed")
+    assert error.message == "Only POST method for requests is supported."
+
+
+def test_a_request_without_headers_is_told_the_first_it_lacks(server):
+    response, error = post(server)
+    assert (response.status, error.code) == (400, "OTSParameterInvalid")
+    assert error.message == "Missing header: x-ots-date."
+    assert "authorization" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/?", "/%2e%2e/ListTable", "/ListTable?a=b", "/%ff", "/\u540d"])
+def test_any_path_gets_an_answer(server, path):
+    response, error = post(server, path=path)
+    assert (response.status, error.message) == (400, "Missing header: x-ots-date.")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_the_limit_is_refused(server, chunked):
+    size = 5 * 1024 * 1024 + 1
+    body = (b"x" * 65536 for _ in range(size // 65536 + 1)) if chunked else b"x" * size
+    response, error = post(server, body=body)
+    assert (response.status, error.code) == (413, "OTSRequestBodyTooLarge")
+    assert error.message == "The size of POST data is too large."
+
+
+def test_a_body_at_the_limit_is_read(server):
+    response, error = post(server, body=b"x" * (5 * 1024 * 1024))
+    assert (response.status, error.message) == (400, "Missing header: x-ots-date.")
+
+
+def test_what_is_no_http_is_survived(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(b"\x16\x03\x01\x00\xff\r\n\r\n")
+        assert b"400" in raw.recv(1024)
+    assert list(client(server.url).list_table()) == []
+
+
+def test_a_caller_that_hangs_up_is_survived(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(b"POST /PutRow HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+    assert list(client(server.url).list_table()) == []
+
+
+def test_a_refusal_carries_what_the_sdk_checks(server):
+    """The SDK verifies date, MD5 and, outside of a failed authentication, the signature of a refusal."""
+    with pytest.raises(tablestore.OTSServiceError) as caught:
+        client(server.url).describe_table("nowhere")
+    assert caught.value.code == "OTSObjectNotExist"
+    assert len(caught.value.request_id) == 36
+
+
+def test_request_ids_differ(service):
+    ids = {service.handle("/ListTable", {}, b"").headers["x-ots-requestid"] for _ in range(1000)}
+    assert len(ids) == 1000
+
+
+def test_latency_is_added(service):
+    with Server(service, port=0, latency=0.2) as server:
+        begin = time.perf_counter()
+        client(server.url).list_table()
+        assert time.perf_counter() - begin >= 0.2
+
+
+def test_latency_does_not_hold_up_others(service):
+    with Server(service, port=0, latency=0.3) as server, ThreadPoolExecutor(8) as threads:
+        begin = time.perf_counter()
+        sdk = client(server.url)
+        list(threads.map(lambda _: sdk.list_table(), range(8)))
+        assert time.perf_counter() - begin < 8 * 0.3
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
+def test_an_address_that_others_reach_needs_a_chosen_key(service, host):
+    with pytest.raises(ValueError, match="Choose an access key"):
+        Server(service, host=host)
+
+
+def test_an_address_that_others_reach_is_fine_with_a_chosen_key():
+    with (
+        Tablestore(None, access_key_id="id", access_key_secret="chosen") as service,
+        Server(service, host="0.0.0.0", port=0) as server,
+    ):
+        url = f"http://127.0.0.1:{server.port}"
+        assert list(client(url, key="id", secret="chosen").list_table()) == []
+
+
+@pytest.mark.parametrize(("option", "value"), [("port", -1), ("port", 65536), ("latency", -0.1)])
+def test_numbers_out_of_range_are_refused(service, option, value):
+    with pytest.raises(ValueError, match=option):
+        Server(service, **{option: value})
+
+
+def test_a_port_in_use_is_an_error(service, server):
+    with pytest.raises(OSError, match="in use"), Server(service, port=server.port):
+        pass
+
+
+async def test_it_runs_on_the_loop_that_starts_it(service):
+    async with Server(service, port=0) as server:
+        async with tablestore.AsyncOTSClient(server.url, "local", "local", "local") as sdk:
+            assert list(await sdk.list_table()) == []
+        url = server.url
+    with pytest.raises(urllib3.exceptions.HTTPError):
+        await asyncio.to_thread(urllib3.request, "POST", url + "/ListTable", retries=False)
+
+
+def test_it_starts_again(service):
+    server = Server(service, port=0)
+    with server:
+        first = list(client(server.url).list_table())
+    with server:
+        assert list(client(server.url).list_table()) == first == []
+
+
+def test_stopping_does_not_wait_for_idle_connections(service):
+    sdk = None
+    with Server(service, port=0) as server:
+        sdk = client(server.url)
+        sdk.list_table()
+        begin = time.perf_counter()
+    assert time.perf_counter() - begin < 2
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, folder):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
+        Tablestore(tmp_path / folder)
+
+
+def test_an_unknown_durability_is_an_error():
+    with pytest.raises(ValueError, match="durability"):
+        Tablestore(None, durability="some")
+
+
+def test_no_secret_in_a_repr():
+    assert "hidden" not in repr(Tablestore(None, access_key_secret="hidden"))
