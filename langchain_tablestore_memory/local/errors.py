@@ -1,7 +1,8 @@
-"""The one exception by which the embedded engine refuses a request.
+"""The exceptions of the embedded engine.
 
 The service answers a refused request with an HTTP status and a protobuf body of a code and a message; so does
-the embedded engine, from a `RequestError` raised anywhere below its entry point.
+the embedded engine, from a `RequestError` raised anywhere below its entry point. Trouble with the file that the
+data is kept in, when opening it, is a `StorageError`.
 """
 
 from __future__ import annotations
@@ -21,3 +22,67 @@ class RequestError(Exception):
         self.status = status
         self.code = code
         self.message = message
+
+
+class StorageError(OSError):
+    """The file that an instance is kept in cannot be used; the message names it and says what to do."""
+
+
+def parameter_invalid(message: str) -> RequestError:
+    """400 ``OTSParameterInvalid``: the request itself is wrong, whatever the data is."""
+    return RequestError(400, "OTSParameterInvalid", message)
+
+
+def invalid_primary_key(message: str) -> RequestError:
+    """400 ``OTSInvalidPK``: the primary key does not fit the table's schema."""
+    return RequestError(400, "OTSInvalidPK", message)
+
+
+def table_not_exist() -> RequestError:
+    """404 ``OTSObjectNotExist``: the answer of table and write calls to an unknown table."""
+    return RequestError(404, "OTSObjectNotExist", "Requested table does not exist.")
+
+
+def read_table_not_exist() -> RequestError:
+    """400 ``OTSParameterInvalid``: the answer of the read calls to an unknown table."""
+    return parameter_invalid("Request table not exist")
+
+
+def already_exists() -> RequestError:
+    """409 ``OTSObjectAlreadyExist``: the name is taken by a table or an index."""
+    return RequestError(409, "OTSObjectAlreadyExist", "Requested table already exists.")
+
+
+def quota_exhausted(message: str) -> RequestError:
+    """403 ``OTSQuotaExhausted``: one more of these is not allowed."""
+    return RequestError(403, "OTSQuotaExhausted", message)
+
+
+def condition_check_failed() -> RequestError:
+    """403 ``OTSConditionCheckFail``: the row is not as the request expects it."""
+    return RequestError(403, "OTSConditionCheckFail", "Condition check failed.")
+
+
+def row_operation_conflict(message: str) -> RequestError:
+    """409 ``OTSRowOperationConflict``: a local transaction holds the partition key."""
+    return RequestError(409, "OTSRowOperationConflict", message)
+
+
+def data_out_of_range(message: str) -> RequestError:
+    """400 ``OTSDataOutOfRange``: the row lies outside the transaction's or the atomic batch's partition key."""
+    return RequestError(400, "OTSDataOutOfRange", message)
+
+
+def session_not_exist() -> RequestError:
+    """404 ``OTSSessionNotExist``: the local transaction has ended or expired."""
+    return RequestError(404, "OTSSessionNotExist", "Session not exist or may be timeout.")
+
+
+def server_busy() -> RequestError:
+    """503 ``OTSServerBusy``: another process has kept the file locked for longer than a request may wait."""
+    return RequestError(503, "OTSServerBusy", "Server is busy.")
+
+
+def internal_error(message: str) -> RequestError:
+    """500 ``OTSInternalServerError``: the request may be right, carrying it out failed."""
+    return RequestError(500, "OTSInternalServerError", message)

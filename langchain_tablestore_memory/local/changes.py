@@ -1,0 +1,46 @@
+"""The one place where a row changes: in its table, and from here in everything that is derived from the row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .indexes import update_indexes
+from .storage import make_record
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from .catalogue import Table
+    from .plainbuffer import Row
+
+
+def needs_row_before(table: Table) -> bool:
+    """Say whether `apply_change` must be told the row as it was.
+
+    Args:
+        table: The table.
+
+    Returns:
+        True where something is derived from the table's rows.
+    """
+    return bool(table.indexes)
+
+
+def apply_change(
+    connection: sqlite3.Connection, table: Table, key: bytes, before: Row | None, after: Row | None
+) -> None:
+    """Change a row, and its table's indexes with it.
+
+    Args:
+        connection: A connection with a write transaction.
+        table: The table.
+        key: The row's key, encoded for sorting.
+        before: The row as it was, None where there was none; need not be given unless `needs_row_before`.
+        after: The row as it is to be, None to delete it.
+    """
+    if after is None:
+        connection.execute(table.rows.delete, (key,))
+    else:
+        connection.execute(table.rows.put, (key, *make_record(after)))
+    if table.indexes:
+        update_indexes(connection, table, before, after)

@@ -1,0 +1,124 @@
+"""The embedded engine: carries out Tablestore's calls on one instance, kept in one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Final
+
+from .catalogue import Catalogue
+from .errors import RequestError, internal_error, parameter_invalid, server_busy
+from .reading import Reader
+from .storage import Database
+from .tables import Tables
+from .transactions import Transactions
+from .writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .storage import Durability
+
+# How often a call starts over because another process keeps changing the definitions that it works from.
+_MAX_ATTEMPTS: Final = 10
+
+
+class Engine:
+    """One instance of the embedded Tablestore.
+
+    Calls may come from any thread. Several engines, also in several processes, may share a file.
+
+    Args:
+        path: The file that the instance is kept in, made with its folder when it does not exist; None keeps it in
+            memory, until it is closed.
+        durability: ``"full"``: an acknowledged write survives a power failure. ``"normal"``: it survives the death
+            of the process, and writing is several times faster.
+        clock: Tells the time in seconds since 1970.
+
+    Raises:
+        StorageError: The file cannot be used.
+
+    Example:
+        >>> engine = Engine(None)
+        >>> engine.execute("ListTable", b"")
+        b''
+        >>> engine.close()
+    """
+
+    def __init__(
+        self, path: Path | None, *, durability: Durability = "full", clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = Database(path, durability)
+        self._catalogue = Catalogue()
+
+        def now() -> int:
+            return int(clock() * 1000)
+
+        tables = Tables(self._database, self._catalogue, now)
+        reader = Reader(self._database, self._catalogue, now)
+        writer = Writer(self._database, self._catalogue, now)
+        transactions = Transactions(self._database, self._catalogue, now)
+        self._calls: Final[dict[str, Callable[[bytes], bytes]]] = {
+            "CreateTable": tables.create_table,
+            "ListTable": tables.list_table,
+            "DescribeTable": tables.describe_table,
+            "UpdateTable": tables.update_table,
+            "DeleteTable": tables.delete_table,
+            "CreateIndex": tables.create_index,
+            "DropIndex": tables.drop_index,
+            "GetRow": reader.get_row,
+            "BatchGetRow": reader.batch_get_row,
+            "GetRange": reader.get_range,
+            "PutRow": writer.put_row,
+            "UpdateRow": writer.update_row,
+            "DeleteRow": writer.delete_row,
+            "BatchWriteRow": writer.batch_write_row,
+            "StartLocalTransaction": transactions.start,
+            "CommitTransaction": transactions.commit,
+            "AbortTransaction": transactions.abort,
+        }
+
+    def execute(self, api: str, body: bytes) -> bytes:
+        """Carry out one call.
+
+        Args:
+            api: The name of the call, such as ``PutRow``.
+            body: The request: an encoded protobuf message.
+
+        Returns:
+            The answer: an encoded protobuf message.
+
+        Raises:
+            RequestError: The call is refused, as the service would refuse it.
+        """
+        call = self._calls.get(api)
+        if call is None:
+            raise parameter_invalid(f"Unsupported operation: {api}.")
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                return call(body)
+            except sqlite3.Error as error:
+                self._recover(error)
+        raise server_busy()
+
+    def close(self) -> None:
+        """Close the file. Calls that follow fail; closing twice is fine."""
+        self._database.close()
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        """Return where starting over will help; raise what to answer where it will not."""
+        if _is_outdated(error):
+            self._catalogue.forget()
+            return
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise server_busy() from error
+        raise internal_error(f"The instance's file cannot be used: {error}.") from error
+
+
+def _is_outdated(error: sqlite3.Error) -> bool:
+    """Tell a definition that has changed since it was cached by its row table's being gone; see `catalogue`."""
+    return isinstance(error, sqlite3.OperationalError) and str(error).startswith("no such table: ")
+
+
+__all__ = ["Engine", "RequestError"]

@@ -1,0 +1,118 @@
+"""Limits of the service, and the checks of names and cells that refuse what lies beyond them.
+
+The numbers are those of the pages "General limits" and "Secondary index limits" of the Tablestore documentation,
+except where the live service is known to be more generous (column names, filters, columns to read).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Final
+
+from .errors import parameter_invalid
+from .plainbuffer import DOUBLE, STRING, decode_value, value_size
+
+if TYPE_CHECKING:
+    from .plainbuffer import CellChange
+
+MAX_TABLES: Final = 64
+MAX_KEY_COLUMNS: Final = 4
+MAX_DEFINED_COLUMNS: Final = 32
+MAX_INDEXES_PER_TABLE: Final = 5
+MAX_INDEX_ATTRIBUTES: Final = 32
+MAX_PARTITIONS: Final = 10
+MAX_CAPACITY_UNITS: Final = 100_000
+MIN_TIME_TO_LIVE: Final = 86_400
+
+MAX_KEY_VALUE_LENGTH: Final = 1024
+MAX_VALUE_LENGTH: Final = 2 * 1024 * 1024
+MAX_COLUMNS_PER_REQUEST: Final = 1024
+MAX_REQUEST_SIZE: Final = 4 * 1024 * 1024
+MAX_ROWS_PER_READ: Final = 100
+MAX_ROWS_PER_WRITE: Final = 200
+MAX_FILTERS: Final = 32
+MAX_PAGE_ROWS: Final = 5000
+MAX_PAGE_SIZE: Final = 4 * 1024 * 1024
+MAX_TRANSACTION_SIZE: Final = 4 * 1024 * 1024
+TRANSACTION_LIFE_SECONDS: Final = 60
+
+# INT64_MAX / 1000, both bounds of what milliseconds may be.
+TIMESTAMP_END: Final = (1 << 63) // 1000
+MAX_DEVIATION: Final = ((1 << 63) - 1) // 1_000_000
+
+_MAX_NAME_LENGTH: Final = 255
+_TABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+
+
+def check_table_name(name: str) -> None:
+    """Check the name of a table or an index: 1 to 255 letters, digits and underscores, no digit first.
+
+    Args:
+        name: The name.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``.
+    """
+    if _TABLE_NAME.fullmatch(name) is None:
+        raise parameter_invalid(f"Invalid table name: '{name}'.")
+
+
+def check_column_name(name: bytes) -> None:
+    """Check the name of a column: 1 to 255 bytes of UTF-8 that do not begin with ``#``.
+
+    Args:
+        name: The name.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``.
+    """
+    if 0 < len(name) <= _MAX_NAME_LENGTH and name[0] != ord("#"):
+        if name.isascii():
+            return
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            pass
+        else:
+            return
+    raise parameter_invalid(f"Invalid column name: '{name.decode('utf-8', 'replace')}'.")
+
+
+def check_cell(cell: CellChange) -> None:
+    """Check the name, the value and the timestamp of an attribute cell of a write request.
+
+    Args:
+        cell: The cell.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``.
+    """
+    check_column_name(cell.name)
+    if cell.value is not None:
+        _check_value(cell.name, cell.value)
+    if cell.timestamp is not None and not 0 <= cell.timestamp < TIMESTAMP_END:
+        raise parameter_invalid("Timestamp must be in range [0, INT64_MAX/1000).")
+
+
+def _check_value(name: bytes, value: bytes) -> None:
+    kind = value[0]
+    size = value_size(value)
+    if size > MAX_VALUE_LENGTH:
+        raise parameter_invalid(
+            f"The length of attribute column: '{name.decode()}' exceeds the MaxLength:"
+            f"{MAX_VALUE_LENGTH} with CurrentLength:{size}."
+        )
+    if kind == STRING:
+        try:
+            value[5:].decode()
+        except UnicodeDecodeError:
+            raise parameter_invalid(f"Value of column {name.decode()} must be UTF8 encoding.") from None
+    elif kind == DOUBLE:
+        number = decode_value(value)
+        if math.isnan(number):
+            raise parameter_invalid("NaN can't be set to double value.")
+        if math.isinf(number):
+            raise parameter_invalid("Infinity can't be set to double value.")
+    elif kind > STRING and kind != 0x7:
+        raise parameter_invalid(f"Invalid column type: {kind}.")

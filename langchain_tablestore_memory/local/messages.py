@@ -1,0 +1,57 @@
+"""The SDK's protobuf messages: the one place where this package touches modules without types.
+
+The messages are the wire format's; what reads them converts what it finds to types of its own at once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tablestore.protobuf import table_store_filter_pb2 as filters
+from tablestore.protobuf import table_store_pb2 as tables
+
+from .errors import parameter_invalid
+
+__all__ = ["consumed", "filters", "parse", "tables"]
+
+
+def parse(message_type: Any, body: bytes) -> Any:
+    """Parse a request.
+
+    Args:
+        message_type: A generated message class.
+        body: The encoded message.
+
+    Returns:
+        The message.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``: the bytes are no such message, or a required field is missing.
+    """
+    message = message_type()
+    try:
+        message.ParseFromString(body)
+    except DecodeError:
+        raise parameter_invalid("Parse PBMessage from RawString failed.") from None
+    return message
+
+
+@lru_cache(maxsize=1024)
+def consumed(read: int, write: int) -> bytes:
+    """Encode field 1 of an answer to a row call: the capacity units that it consumed.
+
+    In protobuf, encodings of parts of a message can be joined; this part is mostly one of a few.
+
+    Args:
+        read: Read capacity units.
+        write: Write capacity units.
+
+    Returns:
+        The encoded field.
+    """
+    answer = tables.GetRowResponse()
+    answer.consumed.capacity_unit.read = read
+    answer.consumed.capacity_unit.write = write
+    return bytes(answer.SerializePartialToString())

@@ -1,0 +1,349 @@
+"""The SQLite file behind an instance: connections, transactions, and tables of encoded rows.
+
+One file holds one instance. Writers take turns on one connection per process, and SQLite's lock makes the processes
+take turns; readers have connections of their own and, thanks to the write-ahead log, wait for nobody. With
+``durability="full"`` a commit returns when the log is on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from .errors import StorageError
+from .plainbuffer import cells_size, encode_row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from .plainbuffer import Row
+
+Durability = Literal["full", "normal"]
+
+FORMAT_VERSION: Final = 1
+# "OTSm" in ASCII: tells a file of ours from any other SQLite file.
+_APPLICATION_ID: Final = 0x4F54536D
+# Seconds that a writer waits for other processes before it gives up.
+_BUSY_TIMEOUT: Final = 30.0
+# 8 KiB pages hold a chat message or a small document without a chain of overflow pages.
+_PAGE_SIZE: Final = 8192
+
+_SCHEMA: Final = (
+    """CREATE TABLE tables (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        definition TEXT NOT NULL
+    )""",
+    # The last value of each table's auto-increment column.
+    "CREATE TABLE sequences (table_id INTEGER PRIMARY KEY, last INTEGER NOT NULL)",
+    """CREATE TABLE transactions (
+        id TEXT PRIMARY KEY,
+        table_id INTEGER NOT NULL,
+        partition BLOB NOT NULL,
+        expires INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        UNIQUE (table_id, partition)
+    ) WITHOUT ROWID""",
+    # Rows as open transactions will leave them; a row that they delete is NULL here.
+    """CREATE TABLE staged_rows (
+        transaction_id TEXT NOT NULL,
+        key BLOB NOT NULL,
+        row BLOB,
+        PRIMARY KEY (transaction_id, key)
+    ) WITHOUT ROWID""",
+)
+
+
+class Record(NamedTuple):
+    """A stored row with what reads need to know without taking it apart.
+
+    `oldest` and `newest` are the times of its oldest and newest cell in milliseconds, None without cells: from them
+    follows whether time-to-live has taken all, some or none of the row.
+    """
+
+    row: bytes
+    size: int
+    oldest: int | None
+    newest: int | None
+
+
+def make_record(row: Row) -> Record:
+    """Make the stored form of a row.
+
+    Args:
+        row: The row.
+
+    Returns:
+        Its record.
+    """
+    times = [cell.timestamp for cell in row.cells]
+    return Record(
+        encode_row(row.key, row.cells),
+        cells_size(row.key) + cells_size(row.cells),
+        min(times, default=None),
+        max(times, default=None),
+    )
+
+
+class RowTable:
+    """The SQL of one SQLite table of encoded rows.
+
+    The tables have a rowid besides the key. That costs small rows a little, makes large ones (documents with
+    vectors) twice as fast to write, and gives a row a small number by which other structures can refer to it.
+    """
+
+    __slots__ = (
+        "create",
+        "delete",
+        "drop",
+        "get",
+        "get_live",
+        "name",
+        "put",
+        "scan_backward",
+        "scan_backward_live",
+        "scan_forward",
+        "scan_forward_live",
+    )
+
+    def __init__(self, name: str) -> None:
+        live = "AND (newest IS NULL OR newest > ?)"
+        columns = "row, size, oldest, newest"
+        self.name = name
+        self.create = (
+            f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, row BLOB NOT NULL,"
+            " size INTEGER NOT NULL, oldest INTEGER, newest INTEGER)"
+        )
+        self.drop = f"DROP TABLE {name}"
+        self.put = (
+            f"INSERT INTO {name} (key, row, size, oldest, newest) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key)"  # noqa: S608
+            " DO UPDATE SET row = excluded.row, size = excluded.size, oldest = excluded.oldest,"
+            " newest = excluded.newest"
+        )
+        self.delete = f"DELETE FROM {name} WHERE key = ?"  # noqa: S608 - the name is ours
+        self.get = f"SELECT {columns} FROM {name} WHERE key = ?"  # noqa: S608
+        self.get_live = f"SELECT {columns} FROM {name} WHERE key = ? {live}"  # noqa: S608
+        forward = f"SELECT {columns}, key FROM {name} WHERE key >= ? AND key < ?"  # noqa: S608
+        backward = f"SELECT {columns}, key FROM {name} WHERE key <= ? AND key > ?"  # noqa: S608
+        self.scan_forward = f"{forward} ORDER BY key"
+        self.scan_forward_live = f"{forward} {live} ORDER BY key"
+        self.scan_backward = f"{backward} ORDER BY key DESC"
+        self.scan_backward_live = f"{backward} {live} ORDER BY key DESC"
+
+
+class Database:
+    """The connections to one instance's file, or to an instance in memory.
+
+    Args:
+        path: The file, made when it does not exist; None keeps everything in memory.
+        durability: ``"full"`` makes an acknowledged write survive a power failure, ``"normal"`` only the death of
+            the process, several times faster.
+
+    Raises:
+        StorageError: The file cannot be used.
+    """
+
+    def __init__(self, path: Path | None, durability: Durability) -> None:
+        self._path = path
+        self._durability = durability
+        self._closed = False
+        self._start()
+        if hasattr(os, "register_at_fork"):
+            _restart_after_fork(self)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._write = _Write(self._lock, self._open(first=True))
+
+    def write(self) -> _Write:
+        """Start a write transaction: commits at the end of the ``with`` block, or rolls back on an exception."""
+        return self._write
+
+    def read(self) -> _Read | _Write:
+        """Borrow a connection for reading; each statement sees the latest state of the data."""
+        return self._write if self._path is None else _Read(self, "")
+
+    def snapshot(self) -> _Read | _Write:
+        """Borrow a connection for reading; all statements in the ``with`` block see one state of the data."""
+        return self._write if self._path is None else _Read(self, "BEGIN")
+
+    def take(self) -> sqlite3.Connection:
+        """Take a reading connection from the pool, or open one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._open(first=False)
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Return a reading connection to the pool."""
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close the connections, after the write that is under way. Closing twice is fine."""
+        with self._lock:
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
+            self._write.connection.close()
+
+    def after_fork(self) -> None:
+        """Replace the connections in a forked child: SQLite's may not cross a fork, not even to be closed."""
+        if self._path is not None and not self._closed:
+            _inherited.append((self._write, self._idle))
+            self._start()
+
+    def _open(self, *, first: bool) -> sqlite3.Connection:
+        if self._path is None:
+            connection = _connect(":memory:")
+            _create_schema(connection)
+            return connection
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = _connect(os.fspath(self._path))
+        except (OSError, sqlite3.Error) as error:
+            raise StorageError(
+                f"{self._path} cannot be opened ({error}). Choose a folder that exists or can be made, and in"
+                " which files may be written."
+            ) from error
+        try:
+            if first:
+                self._prepare(connection)
+            else:
+                connection.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            connection.close()
+            raise StorageError(_diagnosis(self._path, error)) from error
+        except StorageError:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute(f"PRAGMA synchronous = {self._durability}")
+        # On macOS a plain fsync leaves data in the drive's cache; elsewhere this changes nothing.
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._check_format(connection)
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def _check_format(self, connection: sqlite3.Connection) -> None:
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application_id == _APPLICATION_ID:
+            if version > FORMAT_VERSION:
+                raise StorageError(
+                    f"{self._path} was written by a newer version of this package (file format {version}, this"
+                    f" version knows {FORMAT_VERSION}). Upgrade the package, or choose another folder."
+                )
+            return
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StorageError(f"{self._path} is an SQLite file of another program. Choose another folder.")
+        _create_schema(connection)
+
+
+class _Write:
+    """One write transaction at a time, on the writing connection."""
+
+    def __init__(self, lock: threading.Lock, connection: sqlite3.Connection) -> None:
+        self._lock = lock
+        self.connection = connection
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._lock.acquire()
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._lock.release()
+            raise
+        return self.connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.connection.execute("COMMIT")
+        finally:
+            try:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+            finally:
+                self._lock.release()
+
+
+class _Read:
+    """A borrowed reading connection."""
+
+    __slots__ = ("_begin", "_connection", "_database")
+
+    def __init__(self, database: Database, begin: str) -> None:
+        self._database = database
+        self._begin = begin
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._connection = self._database.take()
+        if self._begin:
+            self._connection.execute(self._begin)
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._begin:
+            self._connection.execute("COMMIT")
+        self._database.give_back(self._connection)
+
+
+# Connections that a forked child inherited; kept so that nothing closes them.
+_inherited: list[object] = []
+
+
+def _restart_after_fork(database: Database) -> None:
+    reference = weakref.ref(database)
+
+    def restart() -> None:
+        living = reference()
+        if living is not None:
+            living.after_fork()
+
+    os.register_at_fork(after_in_child=restart)
+
+
+def _connect(target: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        target,
+        timeout=_BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=1024,
+    )
+
+
+def _create_schema(connection: sqlite3.Connection) -> None:
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def _diagnosis(path: Path, error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_NOTADB:
+        return f"{path} is not a database file. Move it away, or choose another folder."
+    if code == sqlite3.SQLITE_CORRUPT:
+        return f"{path} is damaged ({error}). Restore it from a copy, or choose another folder."
+    return f"{path} cannot be used ({error}). Make the file and its folder writable, or choose another folder."
