@@ -1,0 +1,138 @@
+"""Chat history, conversation lists and memory for LangChain, kept in Alibaba Cloud Tablestore.
+
+```python
+from langchain_tablestore_memory import SessionRegistry, TablestoreChatMessageHistory, connect
+
+connection = connect("local:./data")  # or the service: connect("https://...", instance_name=..., ...)
+history = TablestoreChatMessageHistory("session-1", user_id="u1", connection=connection)
+history.add_user_message("Hello")
+SessionRegistry(connection).list("u1").items
+```
+
+Names are imported when they are first touched, so that importing the package stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from langchain_tablestore_memory import _sdk as _sdk
+
+if TYPE_CHECKING:
+    from langchain_tablestore_memory.chat_history import (
+        HistoryEntry,
+        HistoryPage,
+        TablestoreChatMessageHistory,
+    )
+    from langchain_tablestore_memory.connection import Connection, connect
+    from langchain_tablestore_memory.core.columns import MetaType
+    from langchain_tablestore_memory.core.memory_store import MemoryStore
+    from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
+    from langchain_tablestore_memory.core.programs import RetryPolicy
+    from langchain_tablestore_memory.core.records import (
+        Message,
+        Order,
+        Page,
+        Session,
+        microseconds_timestamp,
+    )
+    from langchain_tablestore_memory.core.sessions import SessionRegistry
+    from langchain_tablestore_memory.errors import (
+        AuthenticationError,
+        ConfigurationError,
+        CursorError,
+        FilterError,
+        InvalidArgumentError,
+        MessageDecodeError,
+        MessageNotFoundError,
+        PermissionDeniedError,
+        SchemaMismatchError,
+        ServiceError,
+        SessionNotFoundError,
+        TablestoreMemoryError,
+        UnavailableError,
+        WriteError,
+    )
+    from langchain_tablestore_memory.filters import Filters
+    from langchain_tablestore_memory.offline import OfflineChatModel
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "chat_history": ("HistoryEntry", "HistoryPage", "TablestoreChatMessageHistory"),
+    "connection": ("Connection", "connect"),
+    "core.columns": ("MetaType",),
+    "core.memory_store": ("MemoryStore",),
+    "core.messages": ("MessageStore", "TimeRange"),
+    "core.programs": ("RetryPolicy",),
+    "core.records": ("Message", "Order", "Page", "Session", "microseconds_timestamp"),
+    "core.sessions": ("SessionRegistry",),
+    "errors": (
+        "AuthenticationError",
+        "ConfigurationError",
+        "CursorError",
+        "FilterError",
+        "InvalidArgumentError",
+        "MessageDecodeError",
+        "MessageNotFoundError",
+        "PermissionDeniedError",
+        "SchemaMismatchError",
+        "ServiceError",
+        "SessionNotFoundError",
+        "TablestoreMemoryError",
+        "UnavailableError",
+        "WriteError",
+    ),
+    "filters": ("Filters",),
+    "offline": ("OfflineChatModel",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "AuthenticationError",
+    "ConfigurationError",
+    "Connection",
+    "CursorError",
+    "FilterError",
+    "Filters",
+    "HistoryEntry",
+    "HistoryPage",
+    "InvalidArgumentError",
+    "MemoryStore",
+    "Message",
+    "MessageDecodeError",
+    "MessageNotFoundError",
+    "MessageStore",
+    "MetaType",
+    "OfflineChatModel",
+    "Order",
+    "Page",
+    "PermissionDeniedError",
+    "RetryPolicy",
+    "SchemaMismatchError",
+    "ServiceError",
+    "Session",
+    "SessionNotFoundError",
+    "SessionRegistry",
+    "TablestoreChatMessageHistory",
+    "TablestoreMemoryError",
+    "TimeRange",
+    "UnavailableError",
+    "WriteError",
+    "connect",
+    "microseconds_timestamp",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import tempfile
@@ -11,7 +10,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 from urllib.parse import urlparse
 
 import tablestore
@@ -118,7 +117,8 @@ class Connection:
         if isinstance(connection, tablestore.OTSClient | tablestore.AsyncOTSClient):
             return cls(_GivenClient(connection))
         raise ConfigurationError(
-            f"connection is a {type(connection).__name__}. Give what connect() returns, an OTSClient or an AsyncOTSClient."
+            f"connection is a {type(connection).__name__}. Give what connect() returns, an OTSClient or an "
+            "AsyncOTSClient."
         )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import urllib3.exceptions
@@ -101,7 +102,12 @@ class Failure:
 
     def to_error(self, api: str) -> TablestoreMemoryError:
         """The exception that a caller gets for this failure."""
-        details = {"api": api, "code": self.code, "status": self.status, "request_id": self.request_id}
+        details: dict[str, Any] = {
+            "api": api,
+            "code": self.code,
+            "status": self.status,
+            "request_id": self.request_id,
+        }
         if self.transient:
             advice = (
                 "Check the endpoint and that the server is running."
@@ -122,11 +128,13 @@ class Failure:
             )
         if self.code in {"OTSNoPermissionAccess", "OTSOperationForbidden"}:
             return PermissionDeniedError(
-                f"The access key may not do this ({api}): {self.describe()}. Grant its RAM user the action.", **details
+                f"The access key may not do this ({api}): {self.describe()}. Grant its RAM user the action.",
+                **details,
             )
         if not self.code:
             return ServiceError(
-                f"The endpoint did not answer as Tablestore does ({api}): {self.message} Check the endpoint.", **details
+                f"The endpoint did not answer as Tablestore does ({api}): {self.message} Check the endpoint.",
+                **details,
             )
         return ServiceError(f"Tablestore refused the request ({api}): {self.describe()}", **details)
 

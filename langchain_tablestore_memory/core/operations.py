@@ -46,15 +46,14 @@ def operation(
     """The sync and the async method that run the program made by `make`."""
 
     @functools.wraps(make)
-    def blocking(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+    def blocking(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._connection.run(make(self, *args, **kwargs))
 
     @functools.wraps(make)
-    async def awaiting(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def awaiting(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._connection.arun(make(self, *args, **kwargs))
 
-    _name(blocking, awaiting, make)
-    return blocking, awaiting
+    return _named(blocking, make, ""), _named(awaiting, make, "a")
 
 
 def listing(
@@ -66,23 +65,21 @@ def listing(
     """
 
     @functools.wraps(make)
-    def blocking(self: S, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    def blocking(self: S, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return self._connection.iterate(make(self, *args, **kwargs))
 
     @functools.wraps(make)
-    def awaiting(self: S, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+    def awaiting(self: S, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
         return self._connection.aiterate(make(self, *args, **kwargs))
 
-    _name(blocking, awaiting, make)
-    return blocking, awaiting
+    return _named(blocking, make, ""), _named(awaiting, make, "a")
 
 
-def _name(blocking: Any, awaiting: Any, make: Any) -> None:
-    """Call the methods in tracebacks and help what users call them, not what the program is called."""
+def _named(method: Callable[P, T], make: Callable[..., Any], prefix: str) -> Callable[P, T]:
+    """Call a method in tracebacks and help what users call it, not what its program is called."""
     owner, _, name = make.__qualname__.rpartition(".")
-    name = name.removeprefix("_")
-    for function, public in ((blocking, name), (awaiting, f"a{name}")):
-        function.__name__ = public
-        function.__qualname__ = f"{owner}.{public}" if owner else public
-        # The wrapped program returns a generator: introspection should not take its signature for the method's.
-        function.__annotations__ = {key: value for key, value in make.__annotations__.items() if key != "return"}
+    method.__name__ = prefix + name.removeprefix("_")
+    method.__qualname__ = f"{owner}.{method.__name__}"
+    # What the program returns is not what the method returns.
+    method.__annotations__ = {key: value for key, value in make.__annotations__.items() if key != "return"}
+    return method

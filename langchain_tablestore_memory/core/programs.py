@@ -64,7 +64,7 @@ class RetryPolicy:
 
         Half of the wait is random, so that clients that failed together do not come back together.
         """
-        longest = min(self.max_delay, self.first_delay * 2 ** (attempt - 1))
+        longest: float = min(self.max_delay, self.first_delay * 2 ** (attempt - 1))
         return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreading load, not keeping a secret
 
     def allows(self, failure: Failure, attempt: int) -> bool:

@@ -1,15 +1,24 @@
-"""Reading rows of a key range, page by page."""
+"""Reading rows: those of a key range page by page, and those of given keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from tablestore import Direction
+from tablestore import BatchGetRowRequest, Direction, TableInBatchGetRowItem
 
-from langchain_tablestore_memory.core.programs import Call, Program
+from langchain_tablestore_memory.core.failures import Failure
+from langchain_tablestore_memory.core.programs import (
+    Attempt,
+    Call,
+    Program,
+    RetryPolicy,
+    Sleep,
+    Together,
+)
 
+S = TypeVar("S")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -65,6 +74,7 @@ class Scan(Generic[T]):
         limit: How many items to give at the most; all by default.
         drops: Whether the filter or `decode` may leave rows out.
         page_size: Rows to ask for per request; chosen by default.
+        complete: Reads what `decode` needs besides, for the rows of one page; None for a row that is gone.
     """
 
     def __init__(
@@ -80,6 +90,7 @@ class Scan(Generic[T]):
         limit: int | None = None,
         drops: bool = False,
         page_size: int | None = None,
+        complete: Callable[[Sequence[StoredRow]], Program[Sequence[StoredRow | None]]] | None = None,
     ) -> None:
         self._table = table
         self._start: KeyColumns | None = start
@@ -91,6 +102,7 @@ class Scan(Generic[T]):
         self._remaining = limit
         self._drops = drops or condition is not None
         self._page_size = page_size
+        self._complete = complete
 
     @property
     def finished(self) -> bool:
@@ -98,9 +110,9 @@ class Scan(Generic[T]):
         return self._start is None or self._remaining == 0
 
     @property
-    def more(self) -> bool:
-        """Whether the range holds rows that have not been looked at."""
-        return self._start is not None
+    def position(self) -> KeyColumns | None:
+        """The key at which to read on; None at the end of the range."""
+        return self._start
 
     def fetch(self) -> Program[list[T]]:
         """Read one page."""
@@ -118,18 +130,26 @@ class Scan(Generic[T]):
             column_filter=self._condition,
             max_version=1,
         )
-        items: list[T] = []
+        stored = [StoredRow.of(row) for row in rows]
+        complete: Sequence[StoredRow | None] = stored
+        if self._complete is not None and stored:
+            complete = yield from self._complete(stored)
         self._start = following
-        for position, row in enumerate(rows):
-            item = self._decode(StoredRow.of(row))
+        return self._take(stored, complete)
+
+    def _take(self, stored: Sequence[StoredRow], complete: Sequence[StoredRow | None]) -> list[T]:
+        """The items in rows, until the limit; reading then goes on at the first row not taken."""
+        items: list[T] = []
+        for position, row in enumerate(complete):
+            item = None if row is None else self._decode(row)
             if item is None:
                 continue
             items.append(item)
             if self._remaining is not None:
                 self._remaining -= 1
                 if self._remaining == 0:
-                    if position + 1 < len(rows):
-                        self._start = list(rows[position + 1].primary_key)
+                    if position + 1 < len(stored):
+                        self._start = list(stored[position + 1].key.items())
                     break
         return items
 
@@ -140,6 +160,80 @@ class Scan(Generic[T]):
             return None
         wanted = max(self._remaining, _FILTERED_PAGE) if self._drops else self._remaining
         return min(wanted, MAX_PAGE)
+
+
+class MappedPages(Generic[S, T]):
+    """Pages of other pages' items, each turned into something else."""
+
+    def __init__(self, pages: Pages[S], turn: Callable[[S], T]) -> None:
+        self._pages = pages
+        self._turn = turn
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything has been read."""
+        return self._pages.finished
+
+    def fetch(self) -> Program[list[T]]:
+        """Read the next page."""
+        return [self._turn(item) for item in (yield from self._pages.fetch())]
+
+
+MAX_READ = 100
+"""Rows in one BatchGetRow request (limits of the service)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRows:
+    """One BatchGetRow request. Rows that fail for a passing reason are read again, alone.
+
+    Answers with a `StoredRow` for each key, or None where there is no such row.
+    """
+
+    table: str
+    keys: Sequence[KeyColumns]
+
+    def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, list[StoredRow | None]]:
+        """Attempt until every row is read or refused, or attempts run out."""
+        found: dict[int, StoredRow | None] = {}
+        attempt = 1
+        while True:
+            pending = [position for position in range(len(self.keys)) if position not in found]
+            request = BatchGetRowRequest()
+            request.add(TableInBatchGetRowItem(self.table, [self.keys[i] for i in pending], max_version=1))
+            failure: Failure | None = None
+            try:
+                response = yield Attempt("batch_get_row", (request,), {})
+            except Exception as error:
+                failure = Failure.of(error)
+                if failure is None:
+                    raise
+            else:
+                for position, item in zip(pending, response.get_result_by_table(self.table), strict=True):
+                    if item.is_ok:
+                        found[position] = None if item.row is None else StoredRow.of(item.row)
+                    else:
+                        failure = Failure.of_code(item.error_code, item.error_message)
+            if failure is None:
+                return [found[position] for position in range(len(self.keys))]
+            if not policy.allows(failure, attempt):
+                raise failure.to_error("batch_get_row")
+            yield Sleep(policy.delay(attempt))
+            attempt += 1
+
+
+def read_rows(table: str, keys: Sequence[KeyColumns]) -> Program[list[StoredRow | None]]:
+    """Read rows by their keys, in as few requests as the service's limits allow, several at a time."""
+    if not keys:
+        return []
+    groups = [keys[start : start + MAX_READ] for start in range(0, len(keys), MAX_READ)]
+    found = yield Together([_read_group(table, group) for group in groups])
+    return [row for group in found for row in group]
+
+
+def _read_group(table: str, keys: Sequence[KeyColumns]) -> Program[list[StoredRow | None]]:
+    rows: list[StoredRow | None] = yield ReadRows(table, keys)
+    return rows
 
 
 def collect(pages: Pages[T]) -> Program[list[T]]:

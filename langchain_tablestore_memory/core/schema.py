@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tablestore import (
     INF_MAX,
@@ -20,6 +20,7 @@ from tablestore import (
 
 from langchain_tablestore_memory.core.failures import is_missing_table
 from langchain_tablestore_memory.core.programs import Call, Program, Sleep
+from langchain_tablestore_memory.core.ranges import KeyColumns, Scan
 from langchain_tablestore_memory.errors import SchemaMismatchError, ServiceError
 
 if TYPE_CHECKING:
@@ -149,6 +150,61 @@ def with_tables(connection: Connection, schemas: tuple[TableSchema, ...], make: 
     return (yield from make())
 
 
+class PreparedScan(Generic[T]):
+    """A scan of a table that is made where the first request finds none."""
+
+    def __init__(self, connection: Connection, schema: TableSchema, scan: Scan[T]) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._scan = scan
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything has been read."""
+        return self._scan.finished
+
+    @property
+    def position(self) -> KeyColumns | None:
+        """The key at which to read on; None at the end of the range."""
+        return self._scan.position
+
+    def fetch(self) -> Program[list[T]]:
+        """Read one page."""
+        return with_tables(self._connection, (self._schema,), self._scan.fetch)
+
+
+class IndexScan(Generic[T]):
+    """A scan that has to know the existing table, such as the name of its index, before it can begin."""
+
+    def __init__(self, connection: Connection, schema: TableSchema, begin: Callable[[Table], Scan[T]]) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._begin = begin
+        self._scan: Scan[T] | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything has been read."""
+        return self._scan is not None and self._scan.finished
+
+    @property
+    def position(self) -> KeyColumns | None:
+        """The key at which to read on; None at the end of the range, and before the first page."""
+        return None if self._scan is None else self._scan.position
+
+    def fetch(self) -> Program[list[T]]:
+        """Read one page."""
+        if self._scan is not None:
+            return (yield from self._scan.fetch())
+        return (yield from with_table(self._connection, self._schema, self._first))
+
+    def _first(self, table: Table) -> Program[list[T]]:
+        scan = self._begin(table)
+        items = yield from scan.fetch()
+        self._scan = scan
+        return items
+
+
 def _attach(schema: TableSchema) -> Program[Table | None]:
     try:
         found = yield Call("describe_table", schema.name)
@@ -202,7 +258,7 @@ def _create_table(schema: TableSchema) -> Program[None]:
 
 def _create_index(schema: TableSchema, index: LocalIndex) -> Program[None]:
     try:
-        yield Call("create_secondary_index", schema.name, _index_meta(index), True)  # noqa: FBT003 - SDK signature
+        yield Call("create_secondary_index", schema.name, _index_meta(index), True)
     except ServiceError as error:
         if error.code != _ALREADY_EXISTS:
             raise
@@ -233,9 +289,7 @@ def _wait_until_readable(name: str, primary_key: tuple[tuple[str, str], ...]) ->
 
 
 def _index_meta(index: LocalIndex) -> SecondaryIndexMeta:
-    return SecondaryIndexMeta(
-        index.name, list(index.primary_key), list(index.columns), SecondaryIndexType.LOCAL_INDEX
-    )
+    return SecondaryIndexMeta(index.name, list(index.primary_key), list(index.columns), SecondaryIndexType.LOCAL_INDEX)
 
 
 def _describe_key(key: tuple[tuple[str, str], ...]) -> str:

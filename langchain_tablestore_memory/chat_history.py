@@ -1,0 +1,629 @@
+"""TablestoreChatMessageHistory: the messages of one conversation, for LangChain."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import BaseMessage, HumanMessage
+
+from langchain_tablestore_memory import filters, message_codec
+from langchain_tablestore_memory.connection import Connection
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_time
+from langchain_tablestore_memory.core.conversations import conversation_of
+from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.messages import MessageStore
+from langchain_tablestore_memory.core.operations import listing, operation
+from langchain_tablestore_memory.core.programs import Program, Together
+from langchain_tablestore_memory.core.ranges import MappedPages, collect
+from langchain_tablestore_memory.core.records import (
+    DEFAULT_USER,
+    Message,
+    Order,
+    microseconds_timestamp,
+)
+from langchain_tablestore_memory.core.schema import with_tables
+from langchain_tablestore_memory.core.sessions import SessionRegistry
+from langchain_tablestore_memory.core.writes import write_rows
+from langchain_tablestore_memory.errors import (
+    InvalidArgumentError,
+    MessageNotFoundError,
+    SessionNotFoundError,
+    TablestoreMemoryError,
+    WriteError,
+)
+from langchain_tablestore_memory.windows import Window, without_orphans
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    import tablestore
+
+MetadataFilter = filters.Filter | Mapping[str, Any] | None
+
+_LATEST = 2**63 - 1
+_GENERATED_ID = "lc_run-"
+"""How the ids begin that LangChain gives to the message of one model run (`langchain_core.messages.LC_ID_PREFIX`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A message of a conversation with what is kept about it.
+
+    Attributes:
+        message: The message.
+        id: Its id in the conversation: that of the message, or one that was given to it when it was stored.
+        create_time: Its place, in microseconds since 1970-01-01 UTC.
+        metadata: What the application keeps with it.
+    """
+
+    message: BaseMessage
+    id: str
+    create_time: int
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Some consecutive messages of a conversation, oldest first.
+
+    Attributes:
+        entries: The messages with what is kept about them.
+        older: The cursor of the page before; None at the beginning of the conversation.
+        newer: The cursor of the page after; None at its end, as it was when the page was read.
+    """
+
+    entries: list[HistoryEntry]
+    older: str | None = None
+    newer: str | None = None
+
+    @property
+    def messages(self) -> list[BaseMessage]:
+        """The messages alone."""
+        return [entry.message for entry in self.entries]
+
+
+class TablestoreChatMessageHistory(BaseChatMessageHistory):
+    """The messages of one conversation, kept in Tablestore.
+
+    Sync and native async in one class. The constructor does no I/O, so it may be called on an event loop; tables are
+    made when they are first missed. Each call that adds messages writes them, and the conversation's entry in the
+    session list, in one request.
+
+    Setup:
+        ```bash
+        pip install langchain-tablestore-memory
+        ```
+
+    Instantiate:
+        ```python
+        from langchain_tablestore_memory import TablestoreChatMessageHistory, connect
+
+        connection = connect("local:./data")
+        history = TablestoreChatMessageHistory("session-1", user_id="u1", connection=connection, window=20)
+        ```
+
+    Add and read:
+        ```python
+        history.add_messages([HumanMessage("Hello"), AIMessage("Hi! How can I help?")])
+        history.messages
+        await history.aget_messages()
+        ```
+
+    In a chain:
+        ```python
+        chain = RunnableWithMessageHistory(
+            prompt | model,
+            lambda user_id, session_id: TablestoreChatMessageHistory(
+                session_id, user_id=user_id, connection=connection, window=20
+            ),
+            input_messages_key="question",
+            history_messages_key="history",
+            history_factory_config=[...],
+        )
+        ```
+
+    Page, change, fork:
+        ```python
+        page = history.page(limit=20)
+        older = history.page(limit=20, cursor=page.older)
+        history.edit(page.entries[0].id, HumanMessage("Hello there"))
+        other = history.fork(page.entries[0].id)
+        ```
+
+    The first read of `messages` is kept until this object writes: within one turn a chain sees one state, also while
+    others add to the conversation. `refresh` lets go of it; `page`, `entries` and `get` always read anew.
+
+    A message whose id the conversation holds already is replaced in place. Ids of messages outside of the window are
+    looked up first, except for those that LangChain makes anew for each run of a model.
+
+    Args:
+        session_id: The conversation. Any text of at most 1024 bytes.
+        user_id: Whose it is. Users never see each other's conversations, also where their session ids are the same.
+        connection: What `connect` returns, an SDK client, or the default connection.
+        session_table: The table that lists the sessions.
+        message_table: The table of the messages.
+        window: `messages` gives at most so many of the latest messages; all by default.
+        max_tokens: `messages` gives at most as many of the latest messages as fit in so many tokens.
+        token_counter: Counts the tokens of a list of messages; LangChain's approximation by default.
+        ttl: Seconds (or a `timedelta`) after which messages vanish, at least one day; None for never. It belongs to
+            the message table, so all who use the table give the same.
+        isolate_users: False for the layout of tablestore-for-agent-memory, which finds messages by the bare session id
+            whoever the user is: to continue conversations that it wrote for named users.
+        artifact_types: Dataclasses, pydantic models and enums of yours that occur in messages, such as in the
+            artifacts of tools.
+
+    Raises:
+        InvalidArgumentError: An id is empty or too long, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        user_id: str = DEFAULT_USER,
+        connection: Connection | tablestore.OTSClient | tablestore.AsyncOTSClient | None = None,
+        session_table: str = "session",
+        message_table: str = "message",
+        window: int | None = None,
+        max_tokens: int | None = None,
+        token_counter: Callable[[list[BaseMessage]], int] | None = None,
+        ttl: int | timedelta | None = None,
+        isolate_users: bool = True,
+        artifact_types: Collection[type] = (),
+    ) -> None:
+        self._conversation = conversation_of(user_id, session_id, isolated=isolate_users)
+        self._connection = Connection.of(connection)
+        self._store = MessageStore(self._connection, table_name=message_table, ttl=ttl)
+        self._registry = SessionRegistry(self._connection, session_table=session_table, message_table=message_table)
+        self._window = Window(window, max_tokens, token_counter)
+        self._types = tuple(artifact_types)
+        self._isolated = isolate_users
+        self._session_id = session_id
+        self._user_id = user_id
+        self._lock = threading.Lock()
+        self._tail: _Tail | None = None
+        self._snapshot: Sequence[BaseMessage] | None = None
+
+    def __repr__(self) -> str:
+        return f"TablestoreChatMessageHistory({self._session_id!r}, user_id={self._user_id!r}, {self._connection!r})"
+
+    @property
+    def session_id(self) -> str:
+        """The conversation."""
+        return self._session_id
+
+    @property
+    def user_id(self) -> str:
+        """Whose conversation it is."""
+        return self._user_id
+
+    @property
+    def conversation(self) -> str:
+        """What the message table calls it, in the column that tablestore-for-agent-memory calls ``session_id``."""
+        return self._conversation
+
+    # Reading
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override] # a property, as in langchain-core's own histories
+        """The messages in the window, oldest first. Read once, until this object writes or `refresh` is called."""
+        if self._snapshot is None:
+            self._snapshot = self._connection.run(self._read_window())
+        return list(self._snapshot)
+
+    @messages.setter
+    def messages(self, _: list[BaseMessage]) -> None:
+        raise InvalidArgumentError("messages cannot be assigned. Use add_messages(), edit(), delete() or clear().")
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """The messages in the window, oldest first. Read once, until this object writes or `refresh` is called."""
+        if self._snapshot is None:
+            self._snapshot = await self._connection.arun(self._read_window())
+        return list(self._snapshot)
+
+    def refresh(self) -> None:
+        """Let go of what was read, so that the next read of `messages` sees what others have written."""
+        self._snapshot = None
+        self._tail = None
+
+    def _page(
+        self, limit: int = 20, *, cursor: str | None = None, metadata_filter: MetadataFilter = None
+    ) -> Program[HistoryPage]:
+        """Read some consecutive messages: the latest ones, or those that a cursor leads to.
+
+        Args:
+            limit: Messages on a page.
+            cursor: `older` or `newer` of another page. A front end may keep it: it is opaque, and refused for any
+                other user or conversation.
+            metadata_filter: Which metadata; see `langchain_tablestore_memory.Filters`.
+
+        Raises:
+            CursorError: The cursor is malformed or was given out for another user or conversation.
+            MessageDecodeError: A row cannot be turned back into a message.
+        """
+        scope = ("history", self._store.table_name, self._conversation)
+        newer, boundary = False, None
+        if cursor is not None:
+            direction, *boundary = decode_cursor(cursor, scope, (int, int, str))
+            newer = direction == 1
+        rows, more = yield from self._store.beside(
+            self._conversation,
+            boundary,
+            order=Order.ASC if newer else Order.DESC,
+            limit=check_count(limit, "limit"),
+            metadata_filter=metadata_filter,
+        )
+        entries = [self._decode(row) for row in (rows if newer else reversed(rows))]
+        if not entries:
+            return HistoryPage([])
+        first, last = entries[0], entries[-1]
+        older = newer or more
+        later = more if newer else cursor is not None
+        return HistoryPage(
+            entries,
+            encode_cursor(scope, (-1, first.create_time, first.id)) if older else None,
+            encode_cursor(scope, (1, last.create_time, last.id)) if later else None,
+        )
+
+    page, apage = operation(_page)
+
+    def _entries(
+        self, *, order: Order = Order.ASC, metadata_filter: MetadataFilter = None, limit: int | None = None
+    ) -> MappedPages[Message, HistoryEntry]:
+        """Iterate over the whole conversation, reading pages as they are needed.
+
+        Args:
+            order: Oldest first by default.
+            metadata_filter: Which metadata; see `langchain_tablestore_memory.Filters`.
+            limit: How many at the most.
+        """
+        limit = None if limit is None else check_count(limit, "limit")
+        pages = self._store.list_from(
+            self._conversation, None, order=order, metadata_filter=metadata_filter, limit=limit
+        )
+        return MappedPages(pages, self._decode)
+
+    entries, aentries = listing(_entries)
+
+    def _get(self, message_id: str) -> Program[HistoryEntry | None]:
+        """Read one message by its id; None if there is none."""
+        row = yield from self._store._get(self._conversation, message_id)  # noqa: SLF001 - a program of ours
+        return None if row is None else self._decode(row)
+
+    get, aget = operation(_get)
+
+    # Writing
+
+    def _add_messages(
+        self,
+        messages: Sequence[BaseMessage],
+        *,
+        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        create_times: Sequence[int | datetime] | None = None,
+    ) -> Program[None]:
+        """Add messages at the end, in order. One whose id is known already is replaced where it is.
+
+        The messages and the conversation's entry in the session list go out in one request (up to 199 messages and
+        4 MB). An object that has not read before looks first where the conversation ends.
+
+        Args:
+            messages: What to add.
+            metadata: What to keep with each message: one mapping for all, or one for each.
+            create_times: The messages' places, in microseconds or as aware datetimes, for the import of old
+                conversations; by default the present time, and later than everything that was read.
+
+        Raises:
+            InvalidArgumentError: A message or its metadata cannot be stored; nothing is written.
+            WriteError: Some messages are not known to be stored; it names them. Adding the same messages again is
+                harmless where they have ids.
+        """
+        drafts = self._drafts(messages, metadata, create_times)
+        if not drafts:
+            return
+        tail = self._tail or (yield from self._read_tail())
+        known = yield from self._known_times(tail, list(drafts))
+        new = [message for message in drafts.values() if message.message_id not in known]
+        with self._lock:
+            # Two threads that add at once get different times, so that each keeps its order.
+            following = max(microseconds_timestamp(), tail.last_time + 1)
+            for message in drafts.values():
+                if message.message_id in known:
+                    message.create_time = known[message.message_id]
+                elif message.create_time is None:
+                    message.create_time, following = following, following + 1
+            if following > _LATEST:
+                raise InvalidArgumentError("The conversation ends at the latest time there is: nothing can follow.")
+            tail.last_time = max([tail.last_time, *(message.create_time or 0 for message in new)])
+        opening = next((text for text in _texts(messages, HumanMessage)), None) if tail.empty else None
+        rows = [
+            *self._store.writes(list(drafts.values())),
+            self._registry.activity(
+                self._user_id,
+                self._session_id,
+                self._conversation,
+                new_messages=len(new),
+                preview=next(iter(reversed(_texts(messages, BaseMessage))), None),
+                opening=opening,
+            ),
+        ]
+        self._snapshot = None
+        try:
+            outcome = yield from with_tables(
+                self._connection, (self._registry.schema, self._store.schema), lambda: write_rows(rows)
+            )
+        except WriteError as error:
+            self._tail = None
+            if error.stored:
+                # What is stored may now differ from what was counted. The error matters more than the count.
+                with contextlib.suppress(TablestoreMemoryError):
+                    yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001
+            raise
+        tail.known.update({message.message_id: message.create_time or 0 for message in drafts.values()})
+        # Others may add from now on.
+        tail.empty = tail.complete = False
+        if outcome.doubted or tail.foreign:
+            yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001 - a program of ours
+
+    add_messages, aadd_messages = operation(_add_messages)  # type: ignore[assignment]
+
+    def _edit(
+        self, message_id: str, message: BaseMessage, *, metadata: Mapping[str, Any] | None = None
+    ) -> Program[None]:
+        """Replace a message where it is.
+
+        Args:
+            message_id: The message to replace; `HistoryEntry.id` keeps it.
+            message: What to put in its place.
+            metadata: What to keep with it; unchanged where None.
+
+        Raises:
+            MessageNotFoundError: There is no such message.
+            InvalidArgumentError: The message cannot be stored; nothing is written.
+        """
+        stored = yield from self._find(message_id)
+        text, stored.body = message_codec.encode(message, types=self._types)
+        stored.content = text
+        stored.metadata = stored.metadata if metadata is None else dict(metadata)
+        yield from self._store._put([stored])  # noqa: SLF001 - a program of ours
+        yield from self._changed()
+
+    edit, aedit = operation(_edit)
+
+    def _delete(self, *message_ids: str) -> Program[None]:
+        """Delete messages by their ids; those that are not there are passed over."""
+        self.refresh()
+        yield Together(
+            [self._store._delete(self._conversation, message_id) for message_id in message_ids]  # noqa: SLF001
+        )
+        yield from self._changed()
+
+    delete, adelete = operation(_delete)
+
+    def _clear(self) -> Program[None]:
+        """Delete all messages.
+
+        The conversation stays in the session list, with its title; `SessionRegistry.delete` removes it from there too.
+        Interrupted, it can be called again.
+        """
+        self.refresh()
+        yield from self._store._delete_conversation(self._conversation)  # noqa: SLF001 - a program of ours
+        yield from self._changed()
+
+    clear, aclear = operation(_clear)
+
+    def _fork(
+        self, message_id: str | None = None, *, session_id: str | None = None, title: str | None = None
+    ) -> Program[TablestoreChatMessageHistory]:
+        """Copy the conversation up to a message, this one included, into a new one, to go on differently.
+
+        Args:
+            message_id: The last message to copy; all by default.
+            session_id: The id of the new conversation; a new UUID by default.
+            title: Its title.
+
+        Returns:
+            The new conversation, of the same user.
+
+        Raises:
+            MessageNotFoundError: There is no such message.
+            InvalidArgumentError: A session of the new id exists.
+        """
+        last = None if message_id is None else (yield from self._find(message_id))
+        other = self._sibling(str(uuid.uuid4()) if session_id is None else session_id)
+        if (yield from self._registry._get(other.session_id, self._user_id)) is not None:  # noqa: SLF001
+            raise InvalidArgumentError(f"Session {other.session_id!r} exists. Choose another id, or none.")
+        copied = yield from collect(self._store.list_from(self._conversation, None, order=Order.ASC))
+        if last is not None:
+            copied = [m for m in copied if (m.create_time, m.message_id) <= (last.create_time, last.message_id)]
+        for message in copied:
+            message.session_id = other.conversation
+        texts = [message.content for message in copied if message.content]
+        rows = [
+            *self._store.writes(copied),
+            self._registry.activity(
+                self._user_id,
+                other.session_id,
+                other.conversation,
+                new_messages=len(copied),
+                opening=texts[0] if texts else None,
+                preview=texts[-1] if texts else None,
+                title=title,
+            ),
+        ]
+        outcome = yield from write_rows(rows)
+        if outcome.doubted:
+            yield from self._registry._recount(other.session_id, self._user_id)  # noqa: SLF001 - a program of ours
+        return other
+
+    fork, afork = operation(_fork)
+
+    # Below here: how it is done
+
+    def _read_window(self) -> Program[Sequence[BaseMessage]]:
+        rows: list[Message] = []
+        pages = self._store.list_from(
+            self._conversation, None, limit=self._window.count, page_size=self._window.page_size
+        )
+        budget = self._window.budget()
+        decoded: list[BaseMessage] = []
+        full = False
+        while not (pages.finished or full):
+            for row in (yield from pages.fetch()):
+                message = self._decode(row).message
+                full = not budget.admits(message)
+                if full:
+                    break
+                rows.append(row)
+                decoded.append(message)
+        complete = pages.position is None and not full
+        self._tail = _Tail.of(rows, complete=complete)
+        decoded.reverse()
+        return decoded if complete else without_orphans(decoded)
+
+    def _read_tail(self) -> Program[_Tail]:
+        """Where the conversation ends."""
+        rows = yield from collect(self._store.list_from(self._conversation, None, limit=1))
+        self._tail = _Tail.of(rows, complete=not rows)
+        return self._tail
+
+    def _known_times(self, tail: _Tail, message_ids: Sequence[str]) -> Program[dict[str, int]]:
+        """The times of those messages that the conversation holds already."""
+        known = {message_id: tail.known[message_id] for message_id in message_ids if message_id in tail.known}
+        unsure = [
+            message_id
+            for message_id in message_ids
+            if not (message_id in known or tail.complete or _is_new(message_id))
+        ]
+        known.update((yield from self._store.locate_all(self._conversation, unsure)))
+        return known
+
+    def _drafts(
+        self,
+        messages: Sequence[BaseMessage],
+        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+        create_times: Sequence[int | datetime] | None,
+    ) -> dict[str, Message]:
+        """The records to store, by id; of two messages with one id the later one, in the place of the earlier one."""
+        messages = list(messages)
+        each = [metadata or {}] * len(messages) if metadata is None or isinstance(metadata, Mapping) else metadata
+        times = [None] * len(messages) if create_times is None else list(create_times)
+        for name, values in (("metadata", each), ("create_times", times)):
+            if len(values) != len(messages):
+                raise InvalidArgumentError(
+                    f"{name} has {len(values)} entries for {len(messages)} messages. Give one for each."
+                )
+        drafts: dict[str, Message] = {}
+        for message, its_metadata, time in zip(messages, each, times, strict=True):
+            text, body = message_codec.encode(message, types=self._types)
+            message_id = check_id(message.id, "The id of a message") if message.id else f"{_OWN_ID}{uuid.uuid4()}"
+            drafts[message_id] = Message(
+                self._conversation,
+                message_id,
+                None if time is None else check_time(time, "create_times"),
+                text,
+                dict(its_metadata),
+                body=body,
+            )
+        return drafts
+
+    def _find(self, message_id: str) -> Program[Message]:
+        row = yield from self._store._get(self._conversation, message_id)  # noqa: SLF001 - a program of ours
+        if row is None:
+            raise MessageNotFoundError(f"There is no message {message_id!r} in this conversation.")
+        return row
+
+    def _changed(self) -> Program[None]:
+        """Bring the session list up to date after anything but adding, which does so by itself."""
+        self.refresh()
+        first, latest = yield Together(
+            [
+                collect(self._store.list_from(self._conversation, None, order=order, limit=1))
+                for order in (Order.ASC, Order.DESC)
+            ]
+        )
+        # A conversation that nothing was ever added to by this class has no entry in the list.
+        with contextlib.suppress(SessionNotFoundError):
+            yield from self._registry.summarize(
+                self._user_id,
+                self._session_id,
+                opening=first[0].content if first else None,
+                preview=latest[0].content if latest else None,
+            )
+
+    def _sibling(self, session_id: str) -> TablestoreChatMessageHistory:
+        return TablestoreChatMessageHistory(
+            session_id,
+            user_id=self._user_id,
+            connection=self._connection,
+            session_table=self._registry.table_name,
+            message_table=self._store.table_name,
+            window=self._window.count,
+            max_tokens=self._window.max_tokens,
+            token_counter=self._window.token_counter,
+            ttl=None if self._store.schema.time_to_live == -1 else self._store.schema.time_to_live,
+            isolate_users=self._isolated,
+            artifact_types=self._types,
+        )
+
+    def _decode(self, row: Message) -> HistoryEntry:
+        message = message_codec.decode(
+            row.content, row.body, role=_role(row), message_id=row.message_id, types=self._types
+        )
+        return HistoryEntry(message, row.message_id, row.create_time or 0, row.metadata)
+
+
+_OWN_ID = "lc-"
+"""How the ids begin that are given here to messages without one: short, and not mistaken for LangChain's own."""
+
+_ROLE_KEYS = ("role", "type", "message_type", "messageType", "meta_消息分类")
+"""Metadata in which other tools keep who wrote a message."""
+
+
+@dataclass(slots=True)
+class _Tail:
+    """What is known about the end of the conversation.
+
+    Attributes:
+        last_time: The time of its last message.
+        known: Times of messages by id, of those that were read or written.
+        empty: Whether it held nothing when it was read.
+        complete: Whether all of it was read.
+        foreign: Whether messages were seen that other tools wrote, and did not count.
+    """
+
+    last_time: int
+    known: dict[str, int]
+    empty: bool
+    complete: bool
+    foreign: bool
+
+    @classmethod
+    def of(cls, latest_first: Sequence[Message], *, complete: bool) -> _Tail:
+        return cls(
+            last_time=latest_first[0].create_time or 0 if latest_first else -(2**63),
+            known={row.message_id: row.create_time or 0 for row in latest_first},
+            empty=complete and not latest_first,
+            complete=complete,
+            foreign=any(row.body is None for row in latest_first),
+        )
+
+
+def _is_new(message_id: str) -> bool:
+    """Whether an id was surely made for a message that is being added now."""
+    return message_id.startswith((_OWN_ID, _GENERATED_ID))
+
+
+def _role(row: Message) -> str | None:
+    values = (row.metadata.get(key) for key in _ROLE_KEYS)
+    return next((value for value in values if isinstance(value, str)), None)
+
+
+def _texts(messages: Sequence[BaseMessage], kind: type[BaseMessage]) -> list[str]:
+    texts = (str(message.text) for message in messages if isinstance(message, kind))
+    return [text for text in texts if text.strip()]

@@ -1,0 +1,612 @@
+"""The message table: one row per message, in order of time within each conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tablestore import INF_MAX, INF_MIN
+
+from langchain_tablestore_memory import filters
+from langchain_tablestore_memory.connection import Connection
+from langchain_tablestore_memory.core.checks import check_id, check_time, check_ttl
+from langchain_tablestore_memory.core.columns import (
+    METADATA_COLUMN,
+    continuation_columns,
+    decode_metadata,
+    encode_metadata,
+    is_metadata_column,
+    join_text,
+    split_text,
+)
+from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.failures import is_missing_table
+from langchain_tablestore_memory.core.operations import listing, operation
+from langchain_tablestore_memory.core.programs import Call, Program, Together
+from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect
+from langchain_tablestore_memory.core.records import Message, Order, Page, microseconds_timestamp
+from langchain_tablestore_memory.core.schema import (
+    LocalIndex,
+    PreparedScan,
+    TableSchema,
+    drop_table,
+    ensure_table,
+    with_table,
+    with_tables,
+)
+from langchain_tablestore_memory.core.writes import (
+    MAX_BYTES,
+    RowWrite,
+    delete_row,
+    put_row,
+    update_row,
+    write_rows,
+)
+from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    import tablestore
+
+    from langchain_tablestore_memory.core.schema import Table
+
+CONTENT = "content"
+BODY = "lc_message"
+
+_KEY = ("session_id", "create_time", "message_id")
+_RESERVED = frozenset({*_KEY, CONTENT})
+_DELETE_BATCH = 1600
+"""Keys read before they are deleted: eight write requests, which go out together."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A range of times, both ends included; None is open.
+
+    Attributes:
+        first: The earliest time, in microseconds.
+        last: The latest time, in microseconds.
+    """
+
+    first: int | None = None
+    last: int | None = None
+
+    def key_bounds(self, order: Order) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Start and end of the range, as the two key columns after the partition key, in reading direction."""
+        low = (INF_MIN if self.first is None else self.first, INF_MIN)
+        high = (INF_MAX if self.last is None else self.last, INF_MAX)
+        return (low, high) if order is Order.ASC else (high, low)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no time is in it."""
+        return self.first is not None and self.last is not None and self.first > self.last
+
+
+class MessageStore:
+    """Messages of conversations, in the message table.
+
+    A *conversation* is the table's partition key, stored in the column ``session_id``: whoever holds its name may read
+    it. `TablestoreChatMessageHistory` puts the user into it; tablestore-for-agent-memory uses the bare session id.
+
+    Args:
+        connection: Where the table is: what `connect` returns, an SDK client, or the default connection.
+        table_name: The table.
+        index_name: The local index by message id, where it has to be made; `{table_name}_secondary_index` by default.
+        ttl: Seconds (or a `timedelta`) after which messages vanish, at least one day; None for never. It belongs to
+            the table, so all who use the table give the same.
+
+    Example:
+        ```python
+        store = MessageStore(connect("local::memory:"))
+        store.put([Message("s1", "m1", content="Hello")])
+        [message.content for message in store.list("s1")]
+        ```
+    """
+
+    def __init__(
+        self,
+        connection: Connection | tablestore.OTSClient | tablestore.AsyncOTSClient | None = None,
+        *,
+        table_name: str = "message",
+        index_name: str | None = None,
+        ttl: int | timedelta | None = None,
+    ) -> None:
+        self._connection = Connection.of(connection)
+        self.schema = TableSchema(
+            table_name,
+            primary_key=(("session_id", "STRING"), ("create_time", "INTEGER"), ("message_id", "STRING")),
+            indexes=(LocalIndex(index_name or f"{table_name}_secondary_index", (_KEY[0], _KEY[2], _KEY[1])),),
+            time_to_live=check_ttl(ttl),
+        )
+
+    @property
+    def table_name(self) -> str:
+        """The table."""
+        return self.schema.name
+
+    # Setting up
+
+    def _setup(self) -> Program[None]:
+        """Create the table and its index if they are missing, verify them, and wait until they are ready.
+
+        Calling it is not necessary: the first request that meets no table does the same.
+
+        Raises:
+            SchemaMismatchError: A table of this name has another primary key or time to live.
+        """
+        self._connection.tables[self.schema] = yield from ensure_table(self.schema)
+
+    setup, asetup = operation(_setup)
+
+    def _drop(self) -> Program[None]:
+        """Delete the table with everything in it."""
+        self._connection.tables.pop(self.schema, None)
+        yield from drop_table(self.schema)
+
+    drop, adrop = operation(_drop)
+
+    # Writing
+
+    def writes(self, messages: Sequence[Message]) -> Sequence[RowWrite]:
+        """The row writes that store messages, each replacing the row of its key. Messages need a `create_time`.
+
+        Raises:
+            InvalidArgumentError: A message cannot be stored; it is named.
+        """
+        return [self._write(message) for message in messages]
+
+    def _put(self, messages: Sequence[Message]) -> Program[None]:
+        """Store messages. One whose key exists is replaced.
+
+        Args:
+            messages: What to store. A `create_time` of None becomes the present time, in the caller's object too;
+                messages of one call keep their order.
+
+        Raises:
+            InvalidArgumentError: A message cannot be stored; nothing is written.
+            WriteError: Some messages are not known to be stored; it names them.
+        """
+        now = microseconds_timestamp()
+        for message in messages:
+            if message.create_time is None:
+                message.create_time, now = now, now + 1
+        rows = self.writes(messages)
+        yield from self._prepared(lambda: write_rows(rows))
+
+    put, aput = operation(_put)
+
+    def _update(self, message: Message) -> Program[None]:
+        """Change what is given of a stored message and leave the rest.
+
+        Given are `content` and `body` where they are not None, and the keys of `metadata`. A message that is not there is stored. A `create_time` of None is looked up, and set in the caller's object.
+
+        Raises:
+            InvalidArgumentError: It cannot be stored; nothing is written.
+            WriteError: It is not known to be stored.
+        """
+        check_message(message)
+        if message.create_time is None:
+            times = yield from self._locate(message.session_id, message.message_id)
+            message.create_time = times[-1] if times else microseconds_timestamp()
+        columns = self._columns(message)
+        if self._updatable and columns and METADATA_COLUMN not in dict(columns):
+            row = self._update_write(message, columns)
+        else:
+            # Metadata that shares one column, and tables that take no updates: read, change, put back whole.
+            stored = yield from self._read(message.session_id, message.create_time, message.message_id)
+            row = self._write(_merge(stored, message) if stored else message)
+        yield from self._prepared(lambda: write_rows([row]))
+
+    update, aupdate = operation(_update)
+
+    # Reading
+
+    def _get(self, conversation: str, message_id: str, create_time: int | None = None) -> Program[Message | None]:
+        """Read one message; None if there is none.
+
+        Args:
+            conversation: The conversation.
+            message_id: The message.
+            create_time: Its time, which saves a request. It is looked up where None.
+        """
+        check_id(conversation, "session_id")
+        check_id(message_id, "message_id")
+        if create_time is not None:
+            return (yield from self._read(conversation, check_time(create_time, "create_time"), message_id))
+        for time in reversed((yield from self._locate(conversation, message_id))):
+            message = yield from self._read(conversation, time, message_id)
+            if message is not None:
+                return message
+        return None
+
+    get, aget = operation(_get)
+
+    def _list(
+        self,
+        conversation: str,
+        *,
+        times: TimeRange | None = None,
+        order: Order = Order.DESC,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        page_size: int | None = None,
+    ) -> PreparedScan[Message]:
+        """List the messages of a conversation.
+
+        Args:
+            conversation: The conversation.
+            times: Which times; all by default.
+            order: Newest first by default.
+            metadata_filter: Which metadata; see `langchain_tablestore_memory.Filters`.
+            limit: How many at the most.
+            page_size: Rows per request; chosen by default.
+
+        Returns:
+            An iterator, which reads as it goes.
+        """
+        return self.list_from(
+            conversation,
+            None,
+            times=times,
+            order=order,
+            metadata_filter=metadata_filter,
+            limit=limit,
+            page_size=page_size,
+        )
+
+    def list_from(
+        self,
+        conversation: str,
+        position: Sequence[Any] | None,
+        *,
+        times: TimeRange | None = None,
+        order: Order = Order.DESC,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        page_size: int | None = None,
+    ) -> PreparedScan[Message]:
+        """As `list`, from a position (time and message id) on, that one included; from the beginning where None."""
+        check_id(conversation, "session_id")
+        times = times or TimeRange()
+        if times.empty:
+            raise InvalidArgumentError(f"The times begin at {times.first} and end before, at {times.last}. Swap them.")
+        start, end = times.key_bounds(order)
+        start = start if position is None else tuple(position)
+        return self.scan(
+            _keys(conversation, *start),
+            _keys(conversation, *end),
+            order=order,
+            metadata_filter=metadata_filter,
+            limit=limit,
+            page_size=page_size,
+        )
+
+    def page(
+        self,
+        conversation: str,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        times: TimeRange | None = None,
+        order: Order = Order.DESC,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        page_size: int | None = None,
+    ) -> Program[Page[Message]]:
+        """One page of `list`; its cursor leads to the next.
+
+        Raises:
+            CursorError: The cursor is malformed or was given out for another conversation or order.
+        """
+        check_id(conversation, "session_id")
+        scope = ("messages", self.table_name, conversation, order.name)
+        scan = self.list_from(
+            conversation,
+            None if cursor is None else decode_cursor(cursor, scope, (int, str)),
+            times=times,
+            order=order,
+            metadata_filter=metadata_filter,
+            limit=limit,
+            page_size=page_size,
+        )
+        messages = yield from collect(scan)
+        if scan.position is None:
+            return Page(messages)
+        following = dict(scan.position)
+        return Page(messages, encode_cursor(scope, (following["create_time"], following["message_id"])))
+
+    def beside(
+        self,
+        conversation: str,
+        boundary: Sequence[Any] | None,
+        *,
+        order: Order,
+        limit: int,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+    ) -> Program[tuple[Sequence[Message], bool]]:
+        """Messages next to a key (time and message id), that one left out; from the first one on where None.
+
+        Returns:
+            The messages, in reading order, and whether more follow.
+        """
+        extra = 1 if boundary is None else 2
+        scan = self.list_from(
+            conversation,
+            boundary,
+            order=order,
+            limit=limit + extra,
+            metadata_filter=metadata_filter,
+            page_size=min(limit + extra, MAX_PAGE) if metadata_filter is None else None,
+        )
+        found = yield from collect(scan)
+        messages = [m for m in found if boundary is None or [m.create_time, m.message_id] != list(boundary)]
+        return messages[:limit], len(messages) > limit
+
+    def _list_all(self) -> PreparedScan[Message]:
+        """List all messages of all conversations, in the order of the conversations' names."""
+        return self.scan(_keys(INF_MIN, INF_MIN, INF_MIN), _keys(INF_MAX, INF_MAX, INF_MAX), order=Order.ASC)
+
+    list_all, alist_all = listing(_list_all)
+
+    def scan(
+        self,
+        start: KeyColumns,
+        end: KeyColumns,
+        *,
+        order: Order,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        page_size: int | None = None,
+    ) -> PreparedScan[Message]:
+        """The messages between two keys."""
+        wanted = filters.parse(metadata_filter)
+        wants = filters.predicate(wanted)
+        # The service leaves out what it can; the rest of the filter is decided here.
+        condition = filters.to_condition(wanted, columns=_is_metadata_column, overflow_column=METADATA_COLUMN)
+
+        def decode(row: StoredRow) -> Message | None:
+            message = decode_row(row)
+            return message if wants(message.metadata) else None
+
+        scan = Scan(
+            self.table_name,
+            start,
+            end,
+            decode,
+            backward=order is Order.DESC,
+            condition=condition,
+            limit=limit,
+            drops=bool(filters.fields(wanted)),
+            page_size=page_size,
+        )
+        return PreparedScan(self._connection, self.schema, scan)
+
+    def _count(self, conversation: str) -> Program[int]:
+        """Count the messages of a conversation. Reads all its keys, 5000 per request."""
+        check_id(conversation, "session_id")
+        count = 0
+        scan = self._scan_keys(_keys(conversation, INF_MIN, INF_MIN), _keys(conversation, INF_MAX, INF_MAX))
+        while not scan.finished:
+            count += len((yield from scan.fetch()))
+        return count
+
+    count, acount = operation(_count)
+
+    # Deleting
+
+    def _delete(self, conversation: str, message_id: str, create_time: int | None = None) -> Program[None]:
+        """Delete a message; one that is not there is fine.
+
+        Args:
+            conversation: The conversation.
+            message_id: The message.
+            create_time: Its time, which saves a request. It is looked up where None.
+        """
+        check_id(conversation, "session_id")
+        check_id(message_id, "message_id")
+        if create_time is None:
+            times = yield from self._locate(conversation, message_id)
+        else:
+            times = [check_time(create_time, "create_time")]
+        rows = [self._delete_write(_keys(conversation, time, message_id)) for time in times]
+        yield from self._prepared(lambda: write_rows(rows))
+
+    delete, adelete = operation(_delete)
+
+    def _delete_conversation(self, conversation: str) -> Program[int]:
+        """Delete all messages of a conversation. Interrupted, it can be called again.
+
+        Returns:
+            How many messages were deleted.
+        """
+        check_id(conversation, "session_id")
+        return (
+            yield from self._delete_range(_keys(conversation, INF_MIN, INF_MIN), _keys(conversation, INF_MAX, INF_MAX))
+        )
+
+    delete_conversation, adelete_conversation = operation(_delete_conversation)
+
+    def _delete_range(self, start: KeyColumns, end: KeyColumns) -> Program[int]:
+        """Delete all messages between two keys. Where there is no table there is nothing to delete."""
+        deleted = 0
+        scan = self._scan_keys(start, end, page_size=_DELETE_BATCH)
+        try:
+            while not scan.finished:
+                keys = yield from scan.fetch()
+                yield from write_rows([self._delete_write(key) for key in keys])
+                deleted += len(keys)
+        except ServiceError as error:
+            if not is_missing_table(error):
+                raise
+        return deleted
+
+    def _delete_all(self) -> Program[int]:
+        """Delete all messages of everybody.
+
+        Returns:
+            How many messages were deleted.
+        """
+        return (yield from self._delete_range(_keys(INF_MIN, INF_MIN, INF_MIN), _keys(INF_MAX, INF_MAX, INF_MAX)))
+
+    delete_all, adelete_all = operation(_delete_all)
+
+    # Below here: rows and keys
+
+    @property
+    def _updatable(self) -> bool:
+        return self.schema.time_to_live == -1
+
+    def _prepared(self, make: Any) -> Program[Any]:
+        """Run a program; a missing table is made, and the program run again."""
+        return with_tables(self._connection, (self.schema,), make)
+
+    def _locate(self, conversation: str, message_id: str) -> Program[Sequence[int]]:
+        """The times under which a message id is stored, oldest first; more than one where it was put twice."""
+
+        def find(table: Table) -> Program[Sequence[int]]:
+            index = table.index(self.schema.indexes[0])
+            scan: Scan[int] = Scan(
+                index.name,
+                [("session_id", conversation), ("message_id", message_id), ("create_time", INF_MIN)],
+                [("session_id", conversation), ("message_id", message_id), ("create_time", INF_MAX)],
+                lambda row: row.key["create_time"],
+            )
+            return collect(scan)
+
+        return with_table(self._connection, self.schema, find)
+
+    def locate_all(self, conversation: str, message_ids: Sequence[str]) -> Program[dict[str, int]]:
+        """The time of each of these message ids that is stored, the latest where there are several."""
+        if not message_ids:
+            return {}
+        found = yield Together([self._locate(conversation, message_id) for message_id in message_ids])
+        return {message_id: times[-1] for message_id, times in zip(message_ids, found, strict=True) if times}
+
+    def _read(self, conversation: str, create_time: int, message_id: str) -> Program[Message | None]:
+        key = _keys(conversation, create_time, message_id)
+        _, row, _ = yield from self._prepared(lambda: _call("get_row", self.table_name, key, max_version=1))
+        return None if row is None else decode_row(StoredRow.of(row))
+
+    def _scan_keys(self, start: KeyColumns, end: KeyColumns, *, page_size: int | None = None) -> Scan[KeyColumns]:
+        # Naming a key column gives rows without their attributes.
+        return Scan(
+            self.table_name,
+            start,
+            end,
+            lambda row: list(row.key.items()),
+            columns=[_KEY[0]],
+            page_size=page_size,
+        )
+
+    def _write(self, message: Message) -> RowWrite:
+        check_message(message)
+        if message.create_time is None:
+            raise InvalidArgumentError(f"{_name(message)} has no create_time. Set one.")
+        row = put_row(self.table_name, _key(message), self._columns(message), name=_name(message))
+        _check_size(row)
+        return row
+
+    def _update_write(self, message: Message, columns: Sequence[tuple[str, Any]]) -> RowWrite:
+        written = {name for name, _ in columns}
+        # What is left of a longer text would otherwise stay behind a new, shorter one.
+        stale = [
+            name
+            for column in (CONTENT, BODY)
+            if column in written
+            for name in continuation_columns(column)
+            if name not in written
+        ]
+        row = update_row(self.table_name, _key(message), columns, name=_name(message), delete=stale)
+        _check_size(row)
+        return row
+
+    def _columns(self, message: Message) -> Sequence[tuple[str, Any]]:
+        columns = list(encode_metadata(message.metadata, reserved=_RESERVED))
+        if message.content is not None:
+            columns += split_text(CONTENT, message.content)
+        if message.body is not None:
+            columns += split_text(BODY, message.body)
+        return columns
+
+    def _delete_write(self, key: KeyColumns) -> RowWrite:
+        return delete_row(self.table_name, key, name=f"message {key[2][1]!r}")
+
+    # Last, because the name hides the built-in one in the class body.
+    list, alist = listing(_list)
+
+
+def decode_row(row: StoredRow) -> Message:
+    """The message in a row, whoever wrote it."""
+    return Message(
+        row.key["session_id"],
+        row.key["message_id"],
+        row.key["create_time"],
+        join_text(CONTENT, row.columns),
+        decode_metadata(row.columns, reserved=_RESERVED),
+        body=join_text(BODY, row.columns),
+    )
+
+
+def check_message(message: Any) -> None:
+    """Check all that can be wrong with a message, before anything is written.
+
+    Raises:
+        InvalidArgumentError: It cannot be stored.
+    """
+    if not isinstance(message, Message):
+        raise InvalidArgumentError(
+            f"A {type(message).__name__} was given for a message. Give a Message(session_id=..., message_id=...)."
+        )
+    check_id(message.session_id, "session_id")
+    check_id(message.message_id, "message_id")
+    if message.create_time is not None:
+        check_time(message.create_time, "create_time")
+    if message.content is not None and not isinstance(message.content, str):
+        raise InvalidArgumentError(
+            f"The content of {_name(message)} is a {type(message.content).__name__}. Give a str."
+        )
+    if not isinstance(message.metadata, Mapping):
+        raise InvalidArgumentError(
+            f"The metadata of {_name(message)} is a {type(message.metadata).__name__}. Give a dict."
+        )
+
+
+def _check_size(row: RowWrite) -> None:
+    if row.size > MAX_BYTES:
+        raise InvalidArgumentError(
+            f"The row of {row.name} takes {row.size} bytes. Tablestore takes at most {MAX_BYTES} in one row written: "
+            "keep large files elsewhere, such as OSS, and store their address."
+        )
+
+
+def _merge(stored: Message, changes: Message) -> Message:
+    return Message(
+        stored.session_id,
+        stored.message_id,
+        stored.create_time,
+        stored.content if changes.content is None else changes.content,
+        {**stored.metadata, **changes.metadata},
+        body=stored.body if changes.body is None else changes.body,
+    )
+
+
+def _is_metadata_column(name: str) -> bool:
+    return is_metadata_column(name, reserved=_RESERVED)
+
+
+def _keys(conversation: Any, create_time: Any, message_id: Any) -> KeyColumns:
+    return [("session_id", conversation), ("create_time", create_time), ("message_id", message_id)]
+
+
+def _key(message: Message) -> KeyColumns:
+    return _keys(message.session_id, message.create_time, message.message_id)
+
+
+def _name(message: Message) -> str:
+    return f"message {message.message_id!r}"
+
+
+def _call(api: str, *args: Any, **kwargs: Any) -> Program[Any]:
+    return (yield Call(api, *args, **kwargs))

@@ -1,0 +1,597 @@
+"""The session table: who has which conversations, and which were active last."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tablestore import INF_MAX, INF_MIN, Condition, Row, RowExistenceExpectation
+
+from langchain_tablestore_memory import filters
+from langchain_tablestore_memory.connection import Connection
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time, check_time
+from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
+from langchain_tablestore_memory.core.conversations import conversation_of, user_conversations
+from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.messages import MessageStore
+from langchain_tablestore_memory.core.operations import listing, operation
+from langchain_tablestore_memory.core.programs import Call, Program, Together
+from langchain_tablestore_memory.core.ranges import Scan, StoredRow, collect, read_rows
+from langchain_tablestore_memory.core.records import DEFAULT_USER, Page, Session, microseconds_timestamp
+from langchain_tablestore_memory.core.schema import (
+    IndexScan,
+    PreparedScan,
+    Table,
+    drop_table,
+    ensure_table,
+    with_tables,
+)
+from langchain_tablestore_memory.core.session_rows import (
+    CONVERSATION,
+    MESSAGE_COUNT,
+    OPENING,
+    OWN_COLUMNS,
+    PREVIEW,
+    TITLE,
+    UPDATE_TIME,
+    check_title,
+    column_unchanged,
+    conversation_in,
+    decode_session,
+    encode_session,
+    excerpt,
+    index_key,
+    is_session_metadata,
+    session_changes,
+    session_key,
+    session_schema,
+)
+from langchain_tablestore_memory.core.writes import RowWrite, delete_row, update_row, write_rows
+from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError, SessionNotFoundError
+
+if TYPE_CHECKING:
+    import tablestore
+
+T = TypeVar("T")
+Time = int | datetime
+
+_MAX_PAGE = 1000
+_CONFLICT = "OTSConditionCheckFail"
+_UPDATE_ATTEMPTS = 10
+
+
+class SessionRegistry:
+    """Lists, names, changes and deletes the conversations of users.
+
+    `TablestoreChatMessageHistory` keeps the registry current by itself; what it does not do is here.
+
+    Args:
+        connection: Where the tables are: what `connect` returns, an SDK client, or the default connection.
+        session_table: The session table.
+        message_table: The message table, from which a session's messages are deleted with it.
+        index_name: The local index by time, where it has to be made; `{session_table}_secondary_index` by default.
+        metadata_columns: Metadata that the index carries besides titles, counts and previews, so that lists can be
+            filtered by it at no cost. Only used where the table has to be made.
+
+    Example:
+        ```python
+        registry = SessionRegistry(connect("local::memory:"))
+        session = registry.create("u1", title="Trip to Hangzhou")
+        for session in registry.list("u1").items:
+            print(session.title, session.update_time)
+        ```
+    """
+
+    def __init__(
+        self,
+        connection: Connection | tablestore.OTSClient | tablestore.AsyncOTSClient | None = None,
+        *,
+        session_table: str = "session",
+        message_table: str = "message",
+        index_name: str | None = None,
+        metadata_columns: Mapping[str, MetaType] | None = None,
+    ) -> None:
+        self._connection = Connection.of(connection)
+        self._messages = MessageStore(self._connection, table_name=message_table)
+        self.schema = session_schema(session_table, index_name, metadata_columns or {})
+
+    @property
+    def table_name(self) -> str:
+        """The session table."""
+        return self.schema.name
+
+    # Setting up
+
+    def _setup(self) -> Program[None]:
+        """Create the session table and its index if they are missing, verify them, and wait until they are ready.
+
+        Calling it is not necessary: the first request that meets no table does the same.
+
+        Raises:
+            SchemaMismatchError: A table of this name has another primary key.
+        """
+        self._connection.tables[self.schema] = yield from ensure_table(self.schema)
+
+    setup, asetup = operation(_setup)
+
+    def _drop(self) -> Program[None]:
+        """Delete the session table with everything in it."""
+        self._connection.tables.pop(self.schema, None)
+        yield from drop_table(self.schema)
+
+    drop, adrop = operation(_drop)
+
+    # One session
+
+    def _create(
+        self,
+        user_id: str = DEFAULT_USER,
+        session_id: str | None = None,
+        *,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Program[Session]:
+        """Make a session that does not exist yet.
+
+        Args:
+            user_id: Its user.
+            session_id: Its id; a new UUID by default.
+            title: Its name. Without one it is called by the beginning of its first message.
+            metadata: What to keep with it.
+
+        Returns:
+            The session.
+
+        Raises:
+            InvalidArgumentError: The session exists, or cannot be stored.
+        """
+        session = Session(
+            check_id(user_id, "user_id"),
+            str(uuid.uuid4()) if session_id is None else check_id(session_id, "session_id"),
+            metadata=dict(metadata or {}),
+            title=None if title is None else check_title(title),
+        )
+        columns = [*encode_session(session), (CONVERSATION, conversation_of(user_id, session.session_id))]
+        if title is not None:
+            columns.append((TITLE, session.title))
+        row = Row(session_key(user_id, session.session_id), columns)
+        absent = Condition(RowExistenceExpectation.EXPECT_NOT_EXIST)
+        try:
+            yield from self._call("put_row", row, absent)
+        except ServiceError as error:
+            if error.code != _CONFLICT:
+                raise
+            # Found there either because somebody else made it, or because an earlier attempt of ours was carried out.
+            stored = yield from self._get(session.session_id, user_id)
+            if stored is None or stored.update_time != session.update_time:
+                raise InvalidArgumentError(
+                    f"Session {session.session_id!r} exists. Use get() to read it, or update() to change it."
+                ) from error
+        return session
+
+    create, acreate = operation(_create)
+
+    def _get(self, session_id: str, user_id: str = DEFAULT_USER) -> Program[Session | None]:
+        """Read one session with all its metadata; None if there is none."""
+        row = yield from self._read(session_id, user_id)
+        return None if row is None else decode_session(row)
+
+    get, aget = operation(_get)
+
+    def _update(
+        self,
+        session_id: str,
+        user_id: str = DEFAULT_USER,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        remove: Sequence[str] = (),
+        update_time: Time | None = None,
+    ) -> Program[Session]:
+        """Change metadata of a session and leave the rest. Changes by several writers at once are all kept.
+
+        Args:
+            session_id: The session.
+            user_id: Its user.
+            metadata: Keys to set.
+            remove: Keys to remove.
+            update_time: When it was last active, in microseconds or as an aware datetime; unchanged where None.
+
+        Returns:
+            The session as it is then.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        time = check_optional_time(update_time, UPDATE_TIME)
+        for _ in range(_UPDATE_ATTEMPTS):
+            row = yield from self._read(session_id, user_id)
+            if row is None:
+                raise SessionNotFoundError(_no_session(session_id))
+            session = decode_session(row)
+            session.metadata = {
+                k: v for k, v in {**session.metadata, **(metadata or {})}.items() if k not in set(remove)
+            }
+            session.update_time = session.update_time if time is None else time
+            changes = session_changes(row, session)
+            if not changes:
+                return session
+            # Only metadata that shares one column can collide with another writer's.
+            condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row, METADATA_COLUMN))
+            key = session_key(check_id(user_id, "user_id"), session_id)
+            try:
+                yield Call("update_row", self.table_name, Row(key, changes), condition)
+            except ServiceError as error:
+                if error.code != _CONFLICT:
+                    raise
+            else:
+                return session
+        raise ServiceError(
+            f"Session {session_id!r} was changed by others each time it was to be updated. Try again.",
+            api="update_row",
+        )
+
+    update, aupdate = operation(_update)
+
+    def _rename(self, session_id: str, title: str, user_id: str = DEFAULT_USER) -> Program[None]:
+        """Give a session a name. Its place in the list stays.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        yield from self._change(session_id, user_id, [(TITLE, check_title(title))])
+
+    rename, arename = operation(_rename)
+
+    def _touch(self, session_id: str, user_id: str = DEFAULT_USER, update_time: Time | None = None) -> Program[None]:
+        """Bring a session to the top of the list.
+
+        Args:
+            session_id: The session.
+            user_id: Its user.
+            update_time: When it was active, in microseconds or as an aware datetime; now by default.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        time = microseconds_timestamp() if update_time is None else check_time(update_time, UPDATE_TIME)
+        yield from self._change(session_id, user_id, [(UPDATE_TIME, time)])
+
+    touch, atouch = operation(_touch)
+
+    def _recount(self, session_id: str, user_id: str = DEFAULT_USER) -> Program[int]:
+        """Count the messages of a session and set its `message_count`.
+
+        Only needed where other tools write messages of their own, or after a `WriteError`.
+
+        Returns:
+            The number of messages.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+        """
+        return (yield from self._settle(session_id, user_id, [], []))
+
+    recount, arecount = operation(_recount)
+
+    def _delete(self, session_id: str, user_id: str = DEFAULT_USER, *, messages: bool = True) -> Program[None]:
+        """Delete a session; one that does not exist is fine.
+
+        The messages go first and the session last, so a deletion that was interrupted can be repeated.
+
+        Args:
+            session_id: The session.
+            user_id: Its user.
+            messages: Whether to delete its messages as well.
+        """
+        row = yield from self._read(session_id, user_id)
+        if messages:
+            yield from self._delete_messages(row, session_id, user_id)
+        yield from with_tables(
+            self._connection, (self.schema,), lambda: write_rows([self._delete_write(user_id, session_id)])
+        )
+
+    delete, adelete = operation(_delete)
+
+    # Many sessions
+
+    def _list(
+        self,
+        user_id: str = DEFAULT_USER,
+        *,
+        since: Time | None = None,
+        until: Time | None = None,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        full: bool = False,
+    ) -> Program[Page[Session]]:
+        """List the sessions of a user, the most recently active first.
+
+        Args:
+            user_id: The user.
+            since: The earliest `update_time`, included; microseconds or an aware datetime.
+            until: The latest `update_time`, included.
+            metadata_filter: Which metadata; see `langchain_tablestore_memory.Filters`.
+            limit: Sessions on a page, at most 1000.
+            cursor: `Page.cursor` of the page before.
+            full: Whether to read all metadata. Without it a session carries the metadata in the index (see
+                `metadata_columns`), which saves a request per 100 sessions.
+
+        Returns:
+            The page; its `cursor` is None where it is the last.
+
+        Raises:
+            CursorError: The cursor is malformed or was given out for another user.
+        """
+        check_count(limit, "limit", at_most=_MAX_PAGE)
+        scope = self.recent_scope(user_id)
+        start = None if cursor is None else decode_cursor(cursor, scope, (int, str))
+        scan = self.recent(
+            user_id,
+            since=since,
+            until=until,
+            metadata_filter=metadata_filter,
+            limit=limit,
+            start=start,
+            full=full,
+        )
+        sessions = yield from collect(scan)
+        if scan.position is None:
+            return Page(sessions)
+        following = dict(scan.position)
+        return Page(sessions, encode_cursor(scope, (following[UPDATE_TIME], following["session_id"])))
+
+    def _iterate(
+        self,
+        user_id: str = DEFAULT_USER,
+        *,
+        since: Time | None = None,
+        until: Time | None = None,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        full: bool = False,
+    ) -> IndexScan[Session]:
+        """Iterate over the sessions of a user, the most recently active first, reading pages as they are needed.
+
+        The arguments are those of `list`.
+        """
+        return self.recent(
+            user_id,
+            since=since,
+            until=until,
+            metadata_filter=metadata_filter,
+            limit=None if limit is None else check_count(limit, "limit"),
+            full=full,
+        )
+
+    iterate, aiterate = listing(_iterate)
+
+    def _delete_user(self, user_id: str) -> Program[int]:
+        """Delete all sessions of a user with all their messages. Interrupted, it can be called again.
+
+        Returns:
+            How many sessions were deleted.
+        """
+        check_id(user_id, "user_id")
+        deleted = 0
+        scan = self.scan(user_id, lambda row: row)
+        while not scan.finished:
+            rows = yield from scan.fetch()
+            yield Together([self._delete_messages(row, row.key["session_id"], user_id) for row in rows])
+            yield from write_rows([self._delete_write(user_id, row.key["session_id"]) for row in rows])
+            deleted += len(rows)
+        # Messages whose session row was never written.
+        low, high = user_conversations(user_id)
+        yield from self._messages._delete_range(  # noqa: SLF001 - a program of ours
+            [("session_id", low), ("create_time", INF_MIN), ("message_id", INF_MIN)],
+            [("session_id", high), ("create_time", INF_MIN), ("message_id", INF_MIN)],
+        )
+        return deleted
+
+    delete_user, adelete_user = operation(_delete_user)
+
+    def _delete_idle(self, before: Time | timedelta, *, user_id: str | None = None) -> Program[int]:
+        """Delete sessions that have not been active for some time, with their messages.
+
+        Meant to be scheduled. It reads the whole session table, or that of one user.
+
+        Args:
+            before: The time (microseconds or an aware datetime) before which a session was last active, or how long
+                ago that has to be (a timedelta).
+            user_id: Only this user's sessions.
+
+        Returns:
+            How many sessions were deleted.
+        """
+        if isinstance(before, timedelta):
+            limit = microseconds_timestamp() - before // timedelta(microseconds=1)
+        else:
+            limit = check_time(before, "before")
+        deleted = 0
+        scan = self.scan(user_id, lambda row: row if row.columns.get(UPDATE_TIME, limit) < limit else None)
+        while not scan.finished:
+            for row in (yield from scan.fetch()):
+                yield from self._delete(row.key["session_id"], row.key["user_id"])
+                deleted += 1
+        return deleted
+
+    delete_idle, adelete_idle = operation(_delete_idle)
+
+    # For those who write messages
+
+    def activity(
+        self,
+        user_id: str,
+        session_id: str,
+        conversation: str,
+        *,
+        new_messages: int,
+        opening: str | None,
+        preview: str | None,
+        title: str | None = None,
+    ) -> RowWrite:
+        """The write that goes with new messages: the session is made or moved to the top of the list.
+
+        Args:
+            user_id: The user.
+            session_id: The session.
+            conversation: Where its messages are in the message table.
+            new_messages: How many there are.
+            opening: The text of the first message of the conversation, where it is among them.
+            preview: The text of the last message.
+            title: A name to give to the session.
+        """
+        columns: dict[str, Any] = {UPDATE_TIME: microseconds_timestamp(), CONVERSATION: conversation}
+        if opening:
+            columns[OPENING] = excerpt(opening)
+        if preview:
+            columns[PREVIEW] = excerpt(preview)
+        if title is not None:
+            columns[TITLE] = check_title(title)
+        return update_row(
+            self.table_name,
+            session_key(user_id, session_id),
+            list(columns.items()),
+            increment=[(MESSAGE_COUNT, new_messages)] if new_messages else (),
+            name=f"session {session_id!r}",
+        )
+
+    def summarize(self, user_id: str, session_id: str, *, opening: str | None, preview: str | None) -> Program[int]:
+        """Bring the opening, the preview and the message count up to date after messages were changed or deleted."""
+        texts = {OPENING: opening, PREVIEW: preview}
+        put = [(name, excerpt(text)) for name, text in texts.items() if text]
+        return self._settle(session_id, user_id, put, [name for name, text in texts.items() if not text])
+
+    def _settle(
+        self, session_id: str, user_id: str, put: Sequence[tuple[str, Any]], delete: Sequence[str]
+    ) -> Program[int]:
+        """Count the messages and write the number, with other columns."""
+        for _ in range(_UPDATE_ATTEMPTS):
+            row = yield from self._read(session_id, user_id)
+            if row is None:
+                raise SessionNotFoundError(_no_session(session_id))
+            count = yield from self._messages._count(conversation_in(row))  # noqa: SLF001 - a program of ours
+            # Who adds a message while they are counted changes the number, and then they are counted again.
+            condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row, MESSAGE_COUNT))
+            changes: dict[str, Any] = {"PUT": [(MESSAGE_COUNT, count), *put]}
+            if delete:
+                changes["DELETE_ALL"] = [*delete]
+            try:
+                yield Call("update_row", self.table_name, Row(session_key(user_id, session_id), changes), condition)
+            except ServiceError as error:
+                if error.code != _CONFLICT:
+                    raise
+            else:
+                return count
+        raise ServiceError(
+            f"Session {session_id!r} gained messages each time they were counted. Try again.",
+            api="update_row",
+        )
+
+    # Below here: rows and keys
+
+    def scan(self, user_id: str | None, decode: Callable[[StoredRow], T | None], **options: Any) -> PreparedScan[T]:
+        """Rows of a user, or of all, in the order of their ids."""
+        low, high = (INF_MIN, INF_MAX) if user_id is None else (user_id, user_id)
+        scan = Scan(self.table_name, session_key(low, INF_MIN), session_key(high, INF_MAX), decode, **options)
+        return PreparedScan(self._connection, self.schema, scan)
+
+    def recent(
+        self,
+        user_id: str,
+        *,
+        since: Time | None,
+        until: Time | None,
+        metadata_filter: filters.Filter | Mapping[str, Any] | None,
+        limit: int | None,
+        start: Sequence[Any] | None = None,
+        full: bool = False,
+        needed: Collection[str] = tuple(OWN_COLUMNS),
+        page_size: int | None = None,
+    ) -> IndexScan[Session]:
+        """Sessions of a user, the most recently active first; from `start` (time and session id) on where given.
+
+        What is needed and not carried by the index (titles in tables that other tools made, metadata that is filtered
+        by, all metadata where `full`) is read from the table.
+        """
+        check_id(user_id, "user_id")
+        first, last = check_optional_time(since, "since"), check_optional_time(until, "until")
+        if first is not None and last is not None and first > last:
+            raise InvalidArgumentError(f"since ({first}) is later than until ({last}). Swap them.")
+        wanted = filters.parse(metadata_filter)
+        wants = filters.predicate(wanted)
+        upper = (INF_MAX if last is None else last, INF_MAX) if start is None else tuple(start)
+        lower = (INF_MIN if first is None else first, INF_MIN)
+
+        def decode(row: StoredRow) -> Session | None:
+            session = decode_session(row)
+            return session if wants(session.metadata) else None
+
+        def begin(table: Table) -> Scan[Session]:
+            index = table.index(self.schema.indexes[0])
+            carried = set(index.columns)
+            complete = not full and set(needed) <= carried and filters.fields(wanted) <= carried
+            return Scan(
+                index.name,
+                index_key(user_id, *upper),
+                index_key(user_id, *lower),
+                decode,
+                backward=True,
+                condition=filters.to_condition(wanted, columns=is_session_metadata) if complete else None,
+                limit=limit,
+                drops=bool(filters.fields(wanted)),
+                page_size=page_size,
+                complete=None if complete else self._complete,
+            )
+
+        return IndexScan(self._connection, self.schema, begin)
+
+    def recent_scope(self, user_id: str) -> tuple[str, ...]:
+        """What cursors of recent sessions are bound to."""
+        return ("recent sessions", self.table_name, check_id(user_id, "user_id"))
+
+    def _complete(self, rows: Sequence[StoredRow]) -> Program[Sequence[StoredRow | None]]:
+        """The rows of the table behind rows of the index."""
+        return read_rows(self.table_name, [session_key(row.key["user_id"], row.key["session_id"]) for row in rows])
+
+    def _call(self, api: str, *args: Any, **options: Any) -> Program[Any]:
+        """Call an SDK method for the session table, which is made where it is missing."""
+
+        def call() -> Program[Any]:
+            return (yield Call(api, self.table_name, *args, **options))
+
+        return with_tables(self._connection, (self.schema,), call)
+
+    def _read(self, session_id: str, user_id: str) -> Program[StoredRow | None]:
+        key = session_key(check_id(user_id, "user_id"), check_id(session_id, "session_id"))
+        _, row, _ = yield from self._call("get_row", key, max_version=1)
+        return None if row is None else StoredRow.of(row)
+
+    def _change(self, session_id: str, user_id: str, columns: Sequence[tuple[str, Any]]) -> Program[None]:
+        key = session_key(check_id(user_id, "user_id"), check_id(session_id, "session_id"))
+        exists = Condition(RowExistenceExpectation.EXPECT_EXIST)
+        try:
+            yield from self._call("update_row", Row(key, {"PUT": [*columns]}), exists)
+        except ServiceError as error:
+            if error.code == _CONFLICT:
+                raise SessionNotFoundError(_no_session(session_id)) from error
+            raise
+
+    def _delete_messages(self, row: StoredRow | None, session_id: str, user_id: str) -> Program[None]:
+        conversations = {conversation_of(user_id, session_id)} if user_id != DEFAULT_USER else set()
+        if row is not None:
+            conversations.add(conversation_in(row))
+        for conversation in sorted(conversations):
+            yield from self._messages._delete_conversation(conversation)  # noqa: SLF001 - a program of ours
+
+    def _delete_write(self, user_id: str, session_id: str) -> RowWrite:
+        return delete_row(self.table_name, session_key(user_id, session_id), name=f"session {session_id!r}")
+
+    # Last, because the name hides the built-in one in the class body.
+    list, alist = operation(_list)
+
+
+def _no_session(session_id: str) -> str:
+    return f"There is no session {session_id!r} of this user. Create it, or check both ids."
