@@ -1,8 +1,8 @@
 """Capacity units: what a call consumes.
 
-A unit is 4 KB, begun ones count whole (Tablestore, "Read and write throughput"): a read is billed for the primary
-key and the columns read, a write for the primary key and the columns written, and checking a condition costs a read
-of the primary key.
+A unit is 4 KB, begun ones count whole (Tablestore, "Read and write throughput"): a read is billed for the
+primary key and the columns read, a write for the primary key and the columns written, and checking a
+condition costs a read of the primary key.
 """
 
 from __future__ import annotations

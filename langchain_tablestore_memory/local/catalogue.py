@@ -1,9 +1,10 @@
 """The catalogue: which tables and indexes an instance has, and what they are like.
 
-Definitions are kept as JSON in the file and as `Table` objects in memory. Other processes may change the file at any
-time, and asking it before every request whether they did would cost as much as a small read. Instead, every change
-of a definition renames the SQLite tables that hold the rows: whoever works from an outdated definition meets a table
-that is not there, forgets what it knows and starts over (see `Engine`). Names are never used twice.
+Definitions are kept as JSON in the file and as `Table` objects in memory. Other processes may change the file
+at any time, and asking it before every request whether they did would cost as much as a small read. Instead,
+every change of a definition renames the SQLite tables that hold the rows: whoever works from an outdated
+definition meets a table that is not there, forgets what it knows and starts over (see `Engine`). Names are
+never used twice.
 """
 
 from __future__ import annotations
@@ -142,8 +143,9 @@ class Table:
         return [self.rows, *(index.rows for index in self.indexes)]
 
 
-class Source(NamedTuple):
-    """What a read call may name: a table, or an index of one."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a call may name: a table, or an index of one, for which `index` is set."""
 
     table: Table
     index: Index | None

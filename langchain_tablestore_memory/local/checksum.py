@@ -1,21 +1,28 @@
 """CRC-8 of PlainBuffer (polynomial x^8 + x^2 + x + 1, start value 0), fast without native code.
 
 A byte-wise table loop costs about 35 ns a byte, which for a message of some kilobytes is more than everything
-else that is done to it. But a CRC is the remainder of a polynomial division, and 127 is the order of x modulo this
-polynomial: x^127 leaves the remainder 1. So bits that lie a multiple of 127 apart may be added up (XOR) before
-dividing. Python's big integers do that in C, in halving steps, until 127 bits are left; eight look-ups finish it.
+else that is done to it. But a CRC is the remainder of a polynomial division, and 127 is the order of x modulo
+this
+polynomial: x^127 leaves the remainder 1. So bits that lie a multiple of 127 apart may be added up (XOR)
+before dividing. Python's big integers do that in C, in halving steps, until 127 bits are left; eight look-ups
+finish it.
 """
 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _POLYNOMIAL = 0x107
 _ORDER = 127
 # Below this many bytes the loop is quicker than the folding.
 _LOOP_LIMIT = 24
 
-_unpack_words = struct.Struct(">8H").unpack
+_words = struct.Struct(">8H")
+_unpack_words: Callable[[bytes], tuple[int, ...]] = _words.unpack
 
 
 def _remainder_table() -> bytes:

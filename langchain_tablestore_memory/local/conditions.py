@@ -1,7 +1,8 @@
 """Filters on column values: of reads, and of the conditions of writes.
 
-A filter arrives as nested messages; `parse_filter` checks them and builds a tree whose nodes answer whether a row
-passes. Semantics are those of the pages "Filter" and "Conditional update" of the Tablestore documentation.
+A filter arrives as nested messages; `parse_filter` checks them and builds a tree whose nodes answer whether a
+row passes. Semantics are those of the pages "Filter" and "Conditional update" of the Tablestore
+documentation.
 """
 
 from __future__ import annotations
@@ -233,12 +234,10 @@ class _Parser:
         if message.combinator == filters.LO_NOT:
             if count != 1:
                 raise parameter_invalid("Invalid NOT operator: the number of sub-filters must be 1.")
-            combine = _none
+            combine: Callable[[list[bool]], bool] = _none
         else:
             if count < 2:  # noqa: PLR2004 - an operator on two
-                raise parameter_invalid(
-                    "Invalid AND/OR operator: the number of sub-filters must be more than 1."
-                )
+                raise parameter_invalid("Invalid AND/OR operator: the number of sub-filters must be more than 1.")
             combine = all if message.combinator == filters.LO_AND else any
         return _Composite(combine, tuple(self.parse(part, "sub-filter") for part in message.sub_filters))
 

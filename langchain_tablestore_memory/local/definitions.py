@@ -53,7 +53,8 @@ _DEFINED_TYPE_NUMBERS: Final = {kind: number for number, kind in _DEFINED_TYPES.
 _DEFAULT_DEVIATION: Final = 86_400
 
 
-# --- from requests --------------------------------------------------------------------------------------------
+# --- from requests
+# --------------------------------------------------------------------------------------------
 
 
 def parse_key(meta: Any) -> tuple[KeyColumn, ...]:
@@ -70,9 +71,7 @@ def parse_key(meta: Any) -> tuple[KeyColumn, ...]:
     """
     columns = meta.primary_key
     if not 1 <= len(columns) <= MAX_KEY_COLUMNS:
-        raise parameter_invalid(
-            f"The number of primary key columns must be in range: [1, {MAX_KEY_COLUMNS}]."
-        )
+        raise parameter_invalid(f"The number of primary key columns must be in range: [1, {MAX_KEY_COLUMNS}].")
     names: set[str] = set()
     for column in columns:
         check_column_name(column.name.encode())
@@ -195,9 +194,7 @@ def check_indexable(options: Options) -> None:
     if options.max_versions > 1:
         raise parameter_invalid("The maximum versions must be 1 for a table that has an index.")
     if options.time_to_live != -1 and options.allow_update:
-        raise parameter_invalid(
-            "Time-to-live must be -1, or updates must be forbidden, for a table that has an index."
-        )
+        raise parameter_invalid("Time-to-live must be -1, or updates must be forbidden, for a table that has an index.")
 
 
 def parse_capacity(message: Any, name: str) -> int:
@@ -217,9 +214,7 @@ def parse_capacity(message: Any, name: str) -> int:
     if value < 0:
         raise parameter_invalid(f"The value of {name} capacity unit can not be less than 0.")
     if value > MAX_CAPACITY_UNITS:
-        raise parameter_invalid(
-            f"The value of {name} capacity unit can not be more than {MAX_CAPACITY_UNITS}."
-        )
+        raise parameter_invalid(f"The value of {name} capacity unit can not be more than {MAX_CAPACITY_UNITS}.")
     return value
 
 
@@ -294,9 +289,7 @@ def parse_split_points(partitions: Iterable[Any], key: tuple[KeyColumn, ...]) ->
     return tuple(points)
 
 
-def parse_index(
-    message: Any, number: int, key: tuple[KeyColumn, ...], defined: tuple[DefinedColumn, ...]
-) -> Index:
+def parse_index(message: Any, number: int, key: tuple[KeyColumn, ...], defined: tuple[DefinedColumn, ...]) -> Index:
     """Check the definition of a secondary index.
 
     Args:
@@ -312,7 +305,8 @@ def parse_index(
         RequestError: ``OTSParameterInvalid``.
     """
     check_table_name(message.name)
-    columns = {column.name: KeyColumn(column.name, column.type) for column in (*key, *defined)}
+    columns = {column.name: KeyColumn(column.name, column.type) for column in key}
+    columns.update((column.name, KeyColumn(column.name, column.type)) for column in defined)
     names = [name.encode() for name in message.primary_key]
     for name in names:
         column = columns.get(name)
@@ -325,15 +319,12 @@ def parse_index(
     local = message.index_type == tables.IT_LOCAL_INDEX
     if local and names[:1] != [key[0].name]:
         raise parameter_invalid(
-            "The first primary key column of a local index must be that of its table:"
-            f" '{key[0].name.decode()}'."
+            f"The first primary key column of a local index must be that of its table: '{key[0].name.decode()}'."
         )
     index_key = [columns[name] for name in names]
     index_key += [columns[column.name] for column in key if column.name not in names]
     if not names or len(index_key) > MAX_KEY_COLUMNS:
-        raise parameter_invalid(
-            f"The number of primary key columns must be in range: [1, {MAX_KEY_COLUMNS}] in index."
-        )
+        raise parameter_invalid(f"The number of primary key columns must be in range: [1, {MAX_KEY_COLUMNS}] in index.")
     attributes = _parse_index_attributes(message, defined)
     return Index(message.name, number, tuple(index_key), attributes, local, len(names), RowTable(""))
 
@@ -351,7 +342,8 @@ def _parse_index_attributes(message: Any, defined: tuple[DefinedColumn, ...]) ->
     return attributes
 
 
-# --- to answers -----------------------------------------------------------------------------------------------
+# --- to answers
+# -----------------------------------------------------------------------------------------------
 
 
 def describe_table(source: Source) -> bytes:
@@ -367,16 +359,12 @@ def describe_table(source: Source) -> bytes:
     answer = tables.DescribeTableResponse()
     answer.table_meta.table_name = table.name if index is None else index.name
     for column in source.key:
-        schema = answer.table_meta.primary_key.add(
-            name=column.name.decode(), type=_KEY_TYPE_NUMBERS[column.type]
-        )
+        schema = answer.table_meta.primary_key.add(name=column.name.decode(), type=_KEY_TYPE_NUMBERS[column.type])
         if column.auto_increment:
             schema.option = tables.AUTO_INCREMENT
     for defined in table.defined_columns:
         if index is None or defined.name in index.attributes:
-            answer.table_meta.defined_column.add(
-                name=defined.name.decode(), type=_DEFINED_TYPE_NUMBERS[defined.type]
-            )
+            answer.table_meta.defined_column.add(name=defined.name.decode(), type=_DEFINED_TYPE_NUMBERS[defined.type])
     describe_throughput(answer.reserved_throughput_details, table.throughput)
     describe_options(answer.table_options, table.options)
     answer.stream_details.enable_stream = False

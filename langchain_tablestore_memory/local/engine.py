@@ -30,10 +30,10 @@ class Engine:
     Calls may come from any thread. Several engines, also in several processes, may share a file.
 
     Args:
-        path: The file that the instance is kept in, made with its folder when it does not exist; None keeps it in
-            memory, until it is closed.
-        durability: ``"full"``: an acknowledged write survives a power failure. ``"normal"``: it survives the death
-            of the process, and writing is several times faster.
+        path: The file that the instance is kept in, made with its folder when it does not exist; None keeps
+            it in memory, until it is closed.
+        durability: ``"full"``: an acknowledged write survives a power failure. ``"normal"``: it survives the
+            death of the process, and writing is several times faster.
         clock: Tells the time in seconds since 1970.
 
     Raises:

@@ -1,8 +1,8 @@
 """The exceptions of the embedded engine.
 
 The service answers a refused request with an HTTP status and a protobuf body of a code and a message; so does
-the embedded engine, from a `RequestError` raised anywhere below its entry point. Trouble with the file that the
-data is kept in, when opening it, is a `StorageError`.
+the embedded engine, from a `RequestError` raised anywhere below its entry point. Trouble with the file that
+the data is kept in, when opening it, is a `StorageError`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Secondary indexes: which row of an index a row of its table gives, and keeping the two in step.
 
-An index is sparse: a row that lacks one of the indexed columns has no row in it. Global indexes lag on the service by
-milliseconds; here both kinds are written in the transaction of the row (Tablestore, "Secondary index").
+An index is sparse: a row that lacks one of the indexed columns has no row in it. Global indexes lag on the
+service by milliseconds; here both kinds are written in the transaction of the row (Tablestore, "Secondary
+index").
 """
 
 from __future__ import annotations
@@ -49,12 +50,11 @@ def update_indexes(connection: sqlite3.Connection, table: Table, before: Row | N
             connection.execute(index.rows.put, (new.key, *new.record))
 
 
-def fill_index(connection: sqlite3.Connection, table: Table, index: Index, rows: list[Row]) -> None:
-    """Add rows that the table already has to a new index.
+def fill_index(connection: sqlite3.Connection, index: Index, rows: list[Row]) -> None:
+    """Add rows that a table already has to a new index.
 
     Args:
         connection: A connection with a write transaction.
-        table: The table.
         index: The index.
         rows: Rows of the table.
     """

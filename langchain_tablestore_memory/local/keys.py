@@ -1,9 +1,10 @@
 """Primary keys: checking them against a table's schema, and encoding them so that bytes sort as the service sorts.
 
-Order (Tablestore, "Primary keys and attributes"): columns left to right; integers by value; strings and binaries
-byte by byte, the empty one first; INF_MIN before and INF_MAX after every value. The encoding of a column is one byte
-of rank and the value: integers big-endian with the sign bit flipped, strings with each zero byte escaped and a
-terminator, so that no value is a prefix of another and the next column never decides too early.
+Order (Tablestore, "Primary keys and attributes"): columns left to right; integers by value; strings and
+binaries byte by byte, the empty one first; INF_MIN before and INF_MAX after every value. The encoding of a
+column is one byte of rank and the value: integers big-endian with the sign bit flipped, strings with each
+zero byte escaped and a terminator, so that no value is a prefix of another and the next column never decides
+too early.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ def check_key(key: Sequence[KeyCell], schema: Sequence[KeyColumn], use: KeyUse) 
         use: What the key is for.
 
     Raises:
-        RequestError: ``OTSInvalidPK`` for a key that does not fit the schema, ``OTSParameterInvalid`` for a value
-            that cannot be stored.
+        RequestError: ``OTSInvalidPK`` for a key that does not fit the schema, ``OTSParameterInvalid`` for a
+            value that cannot be stored.
     """
     if len(key) != len(schema):
         raise invalid_primary_key(f"Validate PK size fail. Input: {len(key)}, Meta: {len(schema)}.")
@@ -108,9 +109,7 @@ def _check_special_type(kind: int, column: KeyColumn, use: KeyUse) -> None:
             return
     if kind in (INF_MIN, INF_MAX) and use is KeyUse.RANGE:
         return
-    raise invalid_primary_key(
-        f"Validate PK type fail. Input: {TYPE_NAMES[kind]}, Meta: {TYPE_NAMES[column.type]}."
-    )
+    raise invalid_primary_key(f"Validate PK type fail. Input: {TYPE_NAMES[kind]}, Meta: {TYPE_NAMES[column.type]}.")
 
 
 def _check_value(cell: KeyCell) -> None:
@@ -124,6 +123,4 @@ def _check_value(cell: KeyCell) -> None:
         try:
             cell.value[5:].decode()
         except UnicodeDecodeError:
-            raise parameter_invalid(
-                f"Value of column {cell.name.decode()} must be UTF8 encoding."
-            ) from None
+            raise parameter_invalid(f"Value of column {cell.name.decode()} must be UTF8 encoding.") from None

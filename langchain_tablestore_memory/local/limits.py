@@ -1,7 +1,8 @@
 """Limits of the service, and the checks of names and cells that refuse what lies beyond them.
 
-The numbers are those of the pages "General limits" and "Secondary index limits" of the Tablestore documentation,
-except where the live service is known to be more generous (column names, filters, columns to read).
+The numbers are those of the pages "General limits" and "Secondary index limits" of the Tablestore
+documentation, except where the live service is known to be more generous (column names, filters, columns to
+read).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .errors import parameter_invalid
-from .plainbuffer import DOUBLE, STRING, decode_value, value_size
+from .plainbuffer import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, decode_double, value_size
 
 if TYPE_CHECKING:
     from .plainbuffer import CellChange
@@ -41,6 +42,7 @@ TRANSACTION_LIFE_SECONDS: Final = 60
 TIMESTAMP_END: Final = (1 << 63) // 1000
 MAX_DEVIATION: Final = ((1 << 63) - 1) // 1_000_000
 
+_ATTRIBUTE_TYPES: Final = frozenset((INTEGER, DOUBLE, BOOLEAN, STRING, BLOB))
 _MAX_NAME_LENGTH: Final = 255
 _TABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
@@ -109,10 +111,10 @@ def _check_value(name: bytes, value: bytes) -> None:
         except UnicodeDecodeError:
             raise parameter_invalid(f"Value of column {name.decode()} must be UTF8 encoding.") from None
     elif kind == DOUBLE:
-        number = decode_value(value)
+        number = decode_double(value)
         if math.isnan(number):
             raise parameter_invalid("NaN can't be set to double value.")
         if math.isinf(number):
             raise parameter_invalid("Infinity can't be set to double value.")
-    elif kind > STRING and kind != 0x7:
+    elif kind not in _ATTRIBUTE_TYPES:
         raise parameter_invalid(f"Invalid column type: {kind}.")

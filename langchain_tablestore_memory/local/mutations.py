@@ -74,7 +74,7 @@ class Mutation:
     @property
     def needs_cells_before(self) -> bool:
         """Whether the outcome depends on the row as it is."""
-        return self.kind == tables.UPDATE
+        return bool(self.kind == tables.UPDATE)
 
     def check(self, table: Table, now: int) -> None:
         """Check the change against the table's definition.
@@ -143,9 +143,7 @@ def parse_mutation(kind: int, body: bytes) -> Mutation:
     if kind == tables.DELETE:
         _check_delete(row)
     elif row.deletes_row:
-        raise parameter_invalid(
-            "Invalid request of put/update row: unexpected RowDeleteMarker in request."
-        )
+        raise parameter_invalid("Invalid request of put/update row: unexpected RowDeleteMarker in request.")
     elif kind == tables.UPDATE:
         _check_update(row.changes)
     else:
@@ -192,9 +190,7 @@ def _check_update(changes: list[CellChange]) -> None:
 
 def _check_deletion(change: CellChange) -> None:
     if change.value is not None:
-        raise parameter_invalid(
-            "Column value cannot be given when type is DELETE_ONE_VERSION,DELETE_ALL_VERSION."
-        )
+        raise parameter_invalid("Column value cannot be given when type is DELETE_ONE_VERSION,DELETE_ALL_VERSION.")
     if change.operation == DELETE_ONE_VERSION and change.timestamp is None:
         raise parameter_invalid("Timestamp must be given when type is DELETE_ONE_VERSION.")
     if change.operation == DELETE_ALL_VERSIONS and change.timestamp is not None:
@@ -247,9 +243,7 @@ def _increment(cells: _Cells, change: CellChange, now: int) -> StoredCell:
     if newest is not None:
         value = cells[newest].value
         if value[0] != INTEGER:
-            raise parameter_invalid(
-                f"Column {change.name.decode()} is not an INTEGER and cannot be incremented."
-            )
+            raise parameter_invalid(f"Column {change.name.decode()} is not an INTEGER and cannot be incremented.")
         total += decode_integer(value)
     if total not in _INT64:
         raise parameter_invalid(f"Incrementing column {change.name.decode()} exceeds the range of INTEGER.")

@@ -4,15 +4,15 @@ A row is a run of tagged elements: the primary key cells, the attribute cells, a
 checksum of the cells' checksums. Requests and answers put a four-byte header in front of the first row. The
 official description is the page "PlainBuffer" of the Tablestore API reference.
 
-Rows are stored in the form in which they are sent, every attribute cell with its timestamp and none with a type
-tag. So a plain read copies bytes, and one that selects cells copies slices: `StoredCell` carries its own encoding.
-Values stay in their encoded form, a type byte and little-endian data ("variant"), until something compares them.
+Rows are stored in the form in which they are sent, every attribute cell with its timestamp and none with a
+type tag. So a plain read copies bytes, and one that selects cells copies slices: `StoredCell` carries its own
+encoding. Values stay in their encoded form, a type byte and little-endian data ("variant"), until something
+compares them.
 """
 
 from __future__ import annotations
 
 import struct
-from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from .checksum import crc8, extend_crc8
@@ -118,7 +118,8 @@ class Row(NamedTuple):
     cells: list[StoredCell]
 
 
-# --- values ---------------------------------------------------------------------------------------------------
+# --- values
+# ---------------------------------------------------------------------------------------------------
 
 
 def encode_value(value: bool | int | float | str | bytes) -> bytes:  # noqa: PYI041 - spelled out for the reader
@@ -155,8 +156,7 @@ def decode_value(value: bytes) -> bool | int | float | bytes:
     if kind == INTEGER:
         return decode_integer(value)
     if kind == DOUBLE:
-        (number,) = _double.unpack_from(value, 1)
-        return float(number)
+        return decode_double(value)
     if kind == BOOLEAN:
         return value[1] != 0
     return value[5:]
@@ -174,10 +174,24 @@ def decode_integer(value: bytes) -> int:
     return int.from_bytes(value[1:9], "little", signed=True)
 
 
+def decode_double(value: bytes) -> float:
+    """Decode a DOUBLE value.
+
+    Args:
+        value: An encoded DOUBLE value.
+
+    Returns:
+        The number.
+    """
+    number: float = _double.unpack_from(value, 1)[0]
+    return number
+
+
 def value_size(value: bytes) -> int:
     """Count a value's bytes as the service bills and limits them.
 
-    Integers and doubles count 8, booleans 1, strings and binaries their length (Tablestore, "Capacity units").
+    Integers and doubles count 8, booleans 1, strings and binaries their length (Tablestore, "Capacity
+    units").
 
     Args:
         value: An encoded value.
@@ -214,7 +228,8 @@ def check_value(value: bytes) -> str | None:
     return None
 
 
-# --- requests -------------------------------------------------------------------------------------------------
+# --- requests
+# -------------------------------------------------------------------------------------------------
 
 
 def _broken(reason: str) -> NoReturn:
@@ -333,7 +348,8 @@ def _key_cell(cell: CellChange) -> KeyCell:
     return KeyCell(cell.name, cell.value, cell.wire + bytes((TAG_CELL_CHECKSUM, cell.checksum)), cell.checksum)
 
 
-# --- stored rows ----------------------------------------------------------------------------------------------
+# --- stored rows
+# ----------------------------------------------------------------------------------------------
 
 
 def make_key_cell(name: bytes, value: bytes) -> KeyCell:
@@ -395,7 +411,8 @@ def encode_row(key: Sequence[KeyCell], cells: Sequence[StoredCell]) -> bytes:
     Returns:
         The row's bytes.
     """
-    checksums = bytearray(cell.checksum for cell in chain(key, cells))
+    checksums = bytearray([cell.checksum for cell in key])
+    checksums += bytes([cell.checksum for cell in cells])
     checksums.append(0)
     parts = [b"\x01"]
     parts += [cell.wire for cell in key]

@@ -10,7 +10,7 @@ from .keys import KeyUse, check_key, encode_key, encode_key_value
 from .limits import MAX_PAGE_ROWS, MAX_PAGE_SIZE, MAX_ROWS_PER_READ
 from .messages import consumed, parse, tables
 from .plainbuffer import decode_key, decode_request_row, encode_answer, encode_row
-from .selection import Selection, Selector, parse_selection
+from .selection import Selector, parse_selection
 from .storage import Record
 from .transactions import find_transaction, open_overlay
 
@@ -61,7 +61,11 @@ class Reader:
         request = parse(tables.BatchGetRowRequest, body)
         _check_batch(request)
         parts = [
-            (part, [_decode_key_of_read(key) for key in part.primary_key], parse_selection(part, _NO_VERSION_IN_BATCH))
+            (
+                part,
+                [_decode_key_of_read(key) for key in part.primary_key],
+                parse_selection(part, _NO_VERSION_IN_BATCH),
+            )
             for part in request.tables
         ]
         answer = tables.BatchGetRowResponse()
@@ -184,9 +188,7 @@ def _get_into(
     answer.row = encode_answer([] if row is None else [row])
 
 
-def _encode_bounds(
-    source: Source, start: list[KeyCell], end: list[KeyCell], *, backward: bool
-) -> tuple[bytes, bytes]:
+def _encode_bounds(source: Source, start: list[KeyCell], end: list[KeyCell], *, backward: bool) -> tuple[bytes, bytes]:
     check_key(start, source.key, KeyUse.RANGE)
     check_key(end, source.key, KeyUse.RANGE)
     first, last = encode_key(start), encode_key(end)
@@ -209,9 +211,7 @@ def _scan(
     rows = source.rows
     if expired is None:
         return connection.execute(rows.scan_backward if backward else rows.scan_forward, bounds)
-    return connection.execute(
-        rows.scan_backward_live if backward else rows.scan_forward_live, (*bounds, expired)
-    )
+    return connection.execute(rows.scan_backward_live if backward else rows.scan_forward_live, (*bounds, expired))
 
 
 def _read_page(records: Iterator[tuple[Any, ...]], selector: Selector, limit: int) -> _Page:
@@ -226,8 +226,8 @@ def _read_page(records: Iterator[tuple[Any, ...]], selector: Selector, limit: in
             rows.append(row)
             total += size
             continue
-        selected, size = selector.select(Record(row, size, oldest, newest))
-        total += size
+        selected, billed = selector.select(Record(row, size, oldest, newest))
+        total += billed
         if selected is not None:
             rows.append(selected)
     return _Page(rows, total, None)

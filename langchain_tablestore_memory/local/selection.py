@@ -1,8 +1,9 @@
 """What of a row a read returns: its versions, its columns, or nothing where a filter says so.
 
-Selecting works in the service's order: time-to-live, versions, columns, filter. So a filter on a column that was not
-asked for sees it as missing (Tablestore, "Filter"). A row without attribute cells is a row, and is returned where all
-columns are asked for; where columns are named, one of them, or a primary key column, must be there.
+Selecting works in the service's order: time-to-live, versions, columns, filter. So a filter on a column that
+was not asked for sees it as missing (Tablestore, "Filter"). A row without attribute cells is a row, and is
+returned where all columns are asked for; where columns are named, one of them, or a primary key column, must
+be there.
 """
 
 from __future__ import annotations
@@ -69,9 +70,7 @@ def parse_selection(request: Any, no_version: str) -> Selection:
     if max_versions is None and time_range is None:
         raise parameter_invalid(no_version)
     if max_versions is not None and max_versions <= 0:
-        raise parameter_invalid(
-            f"Invalid max versions: {max_versions} . Reason: Max versions must be positive."
-        )
+        raise parameter_invalid(f"Invalid max versions: {max_versions} . Reason: Max versions must be positive.")
     columns = frozenset([name.encode() for name in request.columns_to_get]) if count else None
     start = request.start_column.encode() if request.HasField("start_column") else None
     end = request.end_column.encode() if request.HasField("end_column") else None

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from .catalogue import Table
 
 
-def check_auto_increment(
-    table: Table, key: list[KeyCell], kind: int, expectation: int, *, has_condition: bool
-) -> None:
+def check_auto_increment(table: Table, key: list[KeyCell], kind: int, expectation: int, *, has_condition: bool) -> None:
     """Check a write to a table that has an auto-increment column.
 
     Args:
@@ -51,9 +49,7 @@ def check_auto_increment(
         raise parameter_invalid("Can't set condition when modify row with pk auto increment.")
 
 
-def fill_auto_increment(
-    connection: sqlite3.Connection, table: Table, key: list[KeyCell], now: int
-) -> list[KeyCell]:
+def fill_auto_increment(connection: sqlite3.Connection, table: Table, key: list[KeyCell], now: int) -> list[KeyCell]:
     """Replace the placeholder in a primary key by the next value.
 
     Args:

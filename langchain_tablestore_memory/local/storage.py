@@ -1,8 +1,8 @@
 """The SQLite file behind an instance: connections, transactions, and tables of encoded rows.
 
-One file holds one instance. Writers take turns on one connection per process, and SQLite's lock makes the processes
-take turns; readers have connections of their own and, thanks to the write-ahead log, wait for nobody. With
-``durability="full"`` a commit returns when the log is on disk.
+One file holds one instance. Writers take turns on one connection per process, and SQLite's lock makes the
+processes take turns; readers have connections of their own and, thanks to the write-ahead log, wait for
+nobody. With ``durability="full"`` a commit returns when the log is on disk.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ _SCHEMA: Final = (
 class Record(NamedTuple):
     """A stored row with what reads need to know without taking it apart.
 
-    `oldest` and `newest` are the times of its oldest and newest cell in milliseconds, None without cells: from them
-    follows whether time-to-live has taken all, some or none of the row.
+    `oldest` and `newest` are the times of its oldest and newest cell in milliseconds, None without cells:
+    from them follows whether time-to-live has taken all, some or none of the row.
     """
 
     row: bytes
@@ -140,8 +140,8 @@ class Database:
 
     Args:
         path: The file, made when it does not exist; None keeps everything in memory.
-        durability: ``"full"`` makes an acknowledged write survive a power failure, ``"normal"`` only the death of
-            the process, several times faster.
+        durability: ``"full"`` makes an acknowledged write survive a power failure, ``"normal"`` only the
+            death of the process, several times faster.
 
     Raises:
         StorageError: The file cannot be used.

@@ -1,7 +1,7 @@
 """CreateTable, ListTable, DescribeTable, UpdateTable, DeleteTable, CreateIndex and DropIndex.
 
-Definitions are read from the file here, never from the cache, which is dropped after every change. Tables are usable
-as soon as the answer is sent; the service's limits on the rate of such calls are not imitated.
+Definitions are read from the file here, never from the cache, which is dropped after every change. Tables are
+usable as soon as the answer is sent; the service's limits on the rate of such calls are not imitated.
 """
 
 from __future__ import annotations
@@ -77,9 +77,7 @@ class Tables:
             encryption=parse_encryption(request.sse_spec),
             split_points=parse_split_points(request.partitions, key),
             next_index=len(request.index_metas),
-            indexes=tuple(
-                parse_index(index, number, key, defined) for number, index in enumerate(request.index_metas)
-            ),
+            indexes=tuple(parse_index(index, number, key, defined) for number, index in enumerate(request.index_metas)),
         )
         if table.indexes:
             check_indexable(options)
@@ -195,4 +193,4 @@ def _too_many_indexes() -> RequestError:
 def _fill(connection: sqlite3.Connection, table: Table, index: Index) -> None:
     cursor = connection.execute(f"SELECT row FROM {table.rows.name}")  # noqa: S608 - the name is ours
     while found := cursor.fetchmany(_FILL_BATCH):
-        fill_index(connection, table, index, [decode_row(row) for (row,) in found])
+        fill_index(connection, index, [decode_row(row) for (row,) in found])

@@ -1,8 +1,8 @@
 """Local transactions: several calls on the rows of one partition key that take effect together, or not at all.
 
-A transaction locks its partition key: others can read it, but not write it. Its writes wait in the file, outside the
-tables, and only reads that carry its id see them; committing moves them into the tables. It lives 60 seconds.
-Being in the file, a transaction can be used from any process (Tablestore, "Local transaction").
+A transaction locks its partition key: others can read it, but not write it. Its writes wait in the file,
+outside the tables, and only reads that carry its id see them; committing moves them into the tables. It lives
+60 seconds. Being in the file, a transaction can be used from any process (Tablestore, "Local transaction").
 """
 
 from __future__ import annotations
@@ -118,9 +118,7 @@ class Overlay:
     """The rows of a transaction, laid over those of its table."""
 
     def __init__(self, staged: dict[bytes, bytes | None]) -> None:
-        self._staged = {
-            key: None if row is None else make_record(decode_row(row)) for key, row in staged.items()
-        }
+        self._staged = {key: None if row is None else make_record(decode_row(row)) for key, row in staged.items()}
 
     def replace(self, key: bytes, record: Record | None) -> Record | None:
         """Look a row up.
@@ -173,8 +171,8 @@ def find_transaction(
         The transaction.
 
     Raises:
-        RequestError: ``OTSParameterInvalid`` for what is no id, ``OTSSessionNotExist`` for a transaction that has
-            ended, ``OTSDataOutOfRange`` for another partition key than the transaction's.
+        RequestError: ``OTSParameterInvalid`` for what is no id, ``OTSSessionNotExist`` for a transaction that
+            has ended, ``OTSDataOutOfRange`` for another partition key than the transaction's.
     """
     transaction = _find(connection, transaction_id, now)
     if transaction.table_id != table.id or transaction.partition != partition:
@@ -209,9 +207,7 @@ def stage(connection: sqlite3.Connection, transaction: Transaction, key: bytes, 
     Raises:
         RequestError: ``OTSOutOfTransactionDataSizeLimit``.
     """
-    (written,) = connection.execute(
-        "SELECT size FROM transactions WHERE id = ?", (transaction.id,)
-    ).fetchone()
+    (written,) = connection.execute("SELECT size FROM transactions WHERE id = ?", (transaction.id,)).fetchone()
     if written + size > MAX_TRANSACTION_SIZE:
         raise RequestError(
             400,

@@ -1,12 +1,12 @@
 """PutRow, UpdateRow, DeleteRow and BatchWriteRow.
 
-Whatever can be refused without looking at the data is refused before the write transaction begins; a row that is
-refused inside it has changed nothing yet, so rows of a batch fail on their own.
+Whatever can be refused without looking at the data is refused before the write transaction begins; a row that
+is refused inside it has changed nothing yet, so rows of a batch fail on their own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from .plainbuffer import KeyCell
     from .storage import Database
     from .transactions import Transaction
+
+
+# The number of BatchWriteRowRequest.is_atomic.
+_IS_ATOMIC: Final = 3
 
 
 class _Write(NamedTuple):
@@ -196,9 +200,7 @@ def _check_repeated(group: list[_Write]) -> None:
         return
     for write in group:
         if write.expectation != tables.IGNORE:
-            raise parameter_invalid(
-                "Repeated rows do not support row exist expectation check in BatchModify."
-            )
+            raise parameter_invalid("Repeated rows do not support row exist expectation check in BatchModify.")
         if write.condition is not None:
             raise parameter_invalid("Repeated rows do not support row condition check in BatchModify.")
         if write.mutation.has_increment:
@@ -207,7 +209,8 @@ def _check_repeated(group: list[_Write]) -> None:
 
 def _is_atomic(request: Any) -> bool:
     """Read ``is_atomic``, a field that other SDKs send and this one's message does not know."""
-    return any(field.field_number == 3 and field.data == 1 for field in UnknownFieldSet(request))  # noqa: PLR2004
+    unknown: Any = UnknownFieldSet(request)
+    return any(field.field_number == _IS_ATOMIC and field.data == 1 for field in unknown)
 
 
 def _atomic_refusal(writes: list[_Write]) -> RequestError | None:
@@ -225,9 +228,7 @@ def _display(cell: KeyCell) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _apply(
-    connection: sqlite3.Connection, table: Table, write: _Write, transaction_id: str, now: int
-) -> _Outcome:
+def _apply(connection: sqlite3.Connection, table: Table, write: _Write, transaction_id: str, now: int) -> _Outcome:
     """Carry out one write; refuses it before anything is changed."""
     mutation = write.mutation
     check_key(mutation.key, table.key, KeyUse.WRITE)
