@@ -3,40 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import tempfile
 import threading
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlparse
 
 import tablestore
-from tablestore.connection import ConnectionPool
-from tablestore.retry import NoRetryPolicy
 
+from langchain_tablestore_memory.backends import (
+    LOCAL,
+    LOCAL_INSTANCE,
+    Backend,
+    DefaultFolder,
+    GivenClient,
+    Service,
+    embedded,
+)
 from langchain_tablestore_memory.core.programs import Program, RetryPolicy, arun, run
 from langchain_tablestore_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from langchain_tablestore_memory.core.ranges import Pages
     from langchain_tablestore_memory.core.schema import Table, TableSchema
-    from langchain_tablestore_memory.local import Tablestore
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
-
-# The SDK formats every request into a debug message unless its logger has a level of its own, and logs what it could
-# not parse, which is what users wrote. Every failure reaches the caller as an exception, so nothing is lost.
-_SDK_LOGGER = "langchain_tablestore_memory.sdk"
-logging.getLogger(_SDK_LOGGER).setLevel(logging.CRITICAL)
-
-_LOCAL = "local:"
-_MEMORY = "local::memory:"
-_LOCAL_INSTANCE = "local"
 
 _VARIABLES = {
     "endpoint": "TABLESTORE_ENDPOINT",
@@ -46,32 +39,6 @@ _VARIABLES = {
     "sts_token": "TABLESTORE_STS_TOKEN",
 }
 _OPTIONAL = {"sts_token"}
-
-ConnectionLike = "Connection | tablestore.OTSClient | tablestore.AsyncOTSClient"
-
-
-class Backend(Protocol):
-    """Makes the SDK clients of one connection."""
-
-    def describe(self) -> str:
-        """The address, without secrets."""
-        ...
-
-    def client(self) -> tablestore.OTSClient:
-        """A sync client."""
-        ...
-
-    def async_client(self) -> tablestore.AsyncOTSClient:
-        """An async client for the running event loop."""
-        ...
-
-    def owns_async_clients(self) -> bool:
-        """Whether the connection has to close what `async_client` gives."""
-        ...
-
-    def close(self) -> None:
-        """Release what the backend opened."""
-        ...
 
 
 class Connection:
@@ -115,7 +82,10 @@ class Connection:
         if isinstance(connection, Connection):
             return connection
         if isinstance(connection, tablestore.OTSClient | tablestore.AsyncOTSClient):
-            return cls(_GivenClient(connection))
+            given = cls(GivenClient(connection))
+            # What was learnt about tables is kept for the next object that is made with the same client.
+            given.tables = _tables_of_clients.setdefault(connection, given.tables)
+            return given
         raise ConfigurationError(
             f"connection is a {type(connection).__name__}. Give what connect() returns, an OTSClient or an "
             "AsyncOTSClient."
@@ -157,6 +127,11 @@ class Connection:
             self._async_clients.pop(loop, None)
             if self._backend.owns_async_clients():
                 await client.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
 
     def run(self, program: Program[T]) -> T:
         """Carry out a program and return its result."""
@@ -278,23 +253,25 @@ def connect(
     for name, value in given.items():
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{name} is a {type(value).__name__}. Give a str.")
-    if endpoint is not None and endpoint.startswith(_LOCAL):
+    if endpoint is not None and endpoint.startswith(LOCAL):
         credentials = [name for name in ("access_key_id", "access_key_secret", "sts_token") if given[name] is not None]
         if credentials or credentials_provider is not None:
             raise ConfigurationError(
                 f"{', '.join(credentials) or 'credentials_provider'} given for {endpoint!r}. "
                 "The embedded engine takes no credentials: leave them out."
             )
-        return Connection(_embedded(endpoint, instance_name or _LOCAL_INSTANCE, client_options), retry=retry)
+        return Connection(embedded(endpoint, instance_name or LOCAL_INSTANCE, client_options), retry=retry)
     settings = _settings(given, os.environ, needs_key=credentials_provider is None)
     if settings is None:
         if credentials_provider is not None or region is not None:
             raise ConfigurationError("No endpoint. Give endpoint=, or set TABLESTORE_ENDPOINT.")
-        return Connection(_DefaultFolder(client_options), retry=retry)
+        return Connection(DefaultFolder(client_options), retry=retry)
     _check_address(settings["endpoint"])
     options = {**client_options, "region": region, "credentials_provider": credentials_provider}
-    return Connection(_Service(settings, options), retry=retry)
+    return Connection(Service(settings, options), retry=retry)
 
+
+_tables_of_clients: weakref.WeakKeyDictionary[Any, dict[TableSchema, Table]] = weakref.WeakKeyDictionary()
 
 _default_lock = threading.Lock()
 _defaults: dict[tuple[str | None, ...], Connection] = {}
@@ -305,7 +282,7 @@ def default_connection() -> Connection:
     key = tuple(os.environ.get(variable) for variable in _VARIABLES.values())
     with _default_lock:
         known = _defaults.get(key)
-        if known is None or known._closed:  # noqa: SLF001
+        if known is None or known.closed:
             known = _defaults[key] = connect()
         return known
 
@@ -339,215 +316,3 @@ def _check_address(endpoint: str) -> None:
             f"The endpoint {endpoint!r} is no address. It begins with https:// or http://, as in "
             "https://my-instance.cn-hangzhou.ots.aliyuncs.com, or with local: for the embedded engine."
         )
-
-
-def _sdk_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"retry_policy": NoRetryPolicy(), "logger_name": _SDK_LOGGER, **options}
-
-
-class _Service:
-    """The service, or a server that speaks its protocol."""
-
-    def __init__(self, settings: Mapping[str, str], options: Mapping[str, Any]) -> None:
-        self._endpoint = settings["endpoint"]
-        self._options = {
-            **_sdk_options(options),
-            "end_point": self._endpoint,
-            "instance_name": settings["instance_name"],
-            "access_key_id": settings.get("access_key_id"),
-            "access_key_secret": settings.get("access_key_secret"),
-            "sts_token": settings.get("sts_token"),
-        }
-
-    def describe(self) -> str:
-        return f"{self._endpoint}, instance {self._options['instance_name']}"
-
-    def client(self) -> tablestore.OTSClient:
-        return tablestore.OTSClient(**self._options)
-
-    def async_client(self) -> tablestore.AsyncOTSClient:
-        return tablestore.AsyncOTSClient(**self._options)
-
-    def owns_async_clients(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        """Nothing is open: the sync client's idle sockets end with it."""
-
-
-class _Embedded:
-    """The embedded engine, in this process."""
-
-    def __init__(self, name: str, service: Tablestore, instance_name: str, options: Mapping[str, Any]) -> None:
-        self._name = name
-        self._service = service
-        self._instance_name = instance_name
-        self._options = _sdk_options(options)
-
-    def describe(self) -> str:
-        return self._name if self._instance_name == _LOCAL_INSTANCE else f"{self._name}, instance {self._instance_name}"
-
-    def client(self) -> tablestore.OTSClient:
-        from langchain_tablestore_memory.local import ots_client  # noqa: PLC0415 - only embedded users pay for it
-
-        return ots_client(self._service, self._instance_name, **self._options)
-
-    def async_client(self) -> tablestore.AsyncOTSClient:
-        from langchain_tablestore_memory.local import async_ots_client  # noqa: PLC0415
-
-        return async_ots_client(self._service, self._instance_name, **self._options)
-
-    def owns_async_clients(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        _folders.release(self._service)
-
-
-class _DefaultFolder:
-    """The embedded engine in the user's data folder, opened (and warned about) when first used."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = options
-        self._lock = threading.Lock()
-        self._embedded: _Embedded | None = None
-
-    def describe(self) -> str:
-        return f"{_LOCAL}{_default_folder()}"
-
-    def client(self) -> tablestore.OTSClient:
-        return self._open().client()
-
-    def async_client(self) -> tablestore.AsyncOTSClient:
-        return self._open().async_client()
-
-    def owns_async_clients(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        with self._lock:
-            if self._embedded is not None:
-                self._embedded.close()
-                self._embedded = None
-
-    def _open(self) -> _Embedded:
-        with self._lock:
-            if self._embedded is None:
-                folder = _default_folder()
-                self._embedded = _embedded(f"{_LOCAL}{folder}", _LOCAL_INSTANCE, self._options)
-                logger.warning(
-                    "No Tablestore endpoint is set: data is kept by the embedded engine in %s. For the service set "
-                    "TABLESTORE_ENDPOINT, TABLESTORE_INSTANCE_NAME, TABLESTORE_ACCESS_KEY_ID and "
-                    'TABLESTORE_ACCESS_KEY_SECRET; to choose a folder, and not be told, use connect("local:PATH").',
-                    folder,
-                )
-            return self._embedded
-
-
-class _GivenClient:
-    """A client that somebody else made and will close."""
-
-    def __init__(self, client: tablestore.OTSClient | tablestore.AsyncOTSClient) -> None:
-        self._given = client
-
-    def describe(self) -> str:
-        return f"{type(self._given).__name__} of {self._given.host}"
-
-    def client(self) -> tablestore.OTSClient:
-        if isinstance(self._given, tablestore.OTSClient):
-            return self._given
-        raise ConfigurationError(
-            "This object was given an AsyncOTSClient, which serves only its async methods (aput_session, "
-            "aget_messages, ...). For the others give an OTSClient, or a connection made by connect()."
-        )
-
-    def async_client(self) -> tablestore.AsyncOTSClient:
-        given = self._given
-        if isinstance(given, tablestore.AsyncOTSClient):
-            return given
-        if type(given.connection) is not ConnectionPool:
-            raise ConfigurationError(
-                "This object was given an OTSClient with a transport of its own, which serves only the sync methods. "
-                "For the async ones give an AsyncOTSClient, or a connection made by connect()."
-            )
-        return tablestore.AsyncOTSClient(
-            given.host + given.path,
-            instance_name=given.protocol.instance_name,
-            credentials_provider=given.credentials_provider,
-            region=getattr(given._signer, "sign_region", None),  # noqa: SLF001 - kept nowhere else
-            socket_timeout=given.socket_timeout,
-            max_connection=given.max_connection,
-            retry_policy=given.retry_policy,
-            logger_name=_SDK_LOGGER,
-        )
-
-    def owns_async_clients(self) -> bool:
-        return isinstance(self._given, tablestore.OTSClient)
-
-    def close(self) -> None:
-        """The client is its maker's to close."""
-
-
-class _Folders:
-    """Open embedded engines of this process, one per folder, shared by the connections to it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[Path, Tablestore] = {}
-        self._users: dict[int, int] = {}
-
-    def acquire(self, folder: Path | None) -> Tablestore:
-        from langchain_tablestore_memory.local import Tablestore  # noqa: PLC0415 - only embedded users pay for it
-
-        with self._lock:
-            service = None if folder is None else self._open.get(folder)
-            if service is None:
-                service = Tablestore(folder)
-                if folder is not None:
-                    self._open[folder] = service
-            self._users[id(service)] = self._users.get(id(service), 0) + 1
-            return service
-
-    def release(self, service: Tablestore) -> None:
-        with self._lock:
-            self._users[id(service)] -= 1
-            if self._users[id(service)]:
-                return
-            del self._users[id(service)]
-            for folder in [folder for folder, other in self._open.items() if other is service]:
-                del self._open[folder]
-        service.close()
-
-
-_folders = _Folders()
-
-
-def _embedded(endpoint: str, instance_name: str, options: Mapping[str, Any]) -> _Embedded:
-    if endpoint == _MEMORY:
-        return _Embedded(_MEMORY, _folders.acquire(None), instance_name, options)
-    folder = endpoint.removeprefix(_LOCAL)
-    if not folder or folder.startswith(":"):
-        raise ConfigurationError(
-            f"The endpoint {endpoint!r} names no folder. Write local:PATH, or local::memory: to keep nothing."
-        )
-    path = Path(folder).expanduser().absolute()
-    _check_folder(path)
-    return _Embedded(f"{_LOCAL}{path}", _folders.acquire(path), instance_name, options)
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigurationError(
-            f"The folder {folder} cannot be written ({error.strerror or error}). Choose another one with "
-            'connect("local:PATH"), or keep nothing with connect("local::memory:").'
-        ) from error
-
-
-def _default_folder() -> Path:
-    import platformdirs  # noqa: PLC0415 - only users without any setting pay for it
-
-    return platformdirs.user_data_path("langchain-tablestore-memory", appauthor=False)

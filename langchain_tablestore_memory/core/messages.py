@@ -181,7 +181,8 @@ class MessageStore:
     def _update(self, message: Message) -> Program[None]:
         """Change what is given of a stored message and leave the rest.
 
-        Given are `content` and `body` where they are not None, and the keys of `metadata`. A message that is not there is stored. A `create_time` of None is looked up, and set in the caller's object.
+        Given are `content` and `body` where they are not None, and the keys of `metadata`. A message that is not there
+        is stored. A `create_time` of None is looked up, and set in the caller's object.
 
         Raises:
             InvalidArgumentError: It cannot be stored; nothing is written.

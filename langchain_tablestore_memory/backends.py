@@ -1,0 +1,293 @@
+"""What makes the SDK clients of a connection: the service's address, an embedded folder, or a client handed in."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tablestore
+from tablestore.connection import ConnectionPool
+from tablestore.retry import NoRetryPolicy
+from typing_extensions import override
+
+from langchain_tablestore_memory.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from langchain_tablestore_memory.local import Tablestore
+
+logger = logging.getLogger(__name__)
+
+# The SDK formats every request into a debug message unless its logger has a level of its own, and logs what it could
+# not parse, which is what users wrote. Every failure reaches the caller as an exception, so nothing is lost.
+_SDK_LOGGER = "langchain_tablestore_memory.sdk"
+logging.getLogger(_SDK_LOGGER).setLevel(logging.CRITICAL)
+
+LOCAL = "local:"
+MEMORY = "local::memory:"
+LOCAL_INSTANCE = "local"
+
+
+class Backend(ABC):
+    """Makes the SDK clients of one connection."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The address, without secrets."""
+
+    @abstractmethod
+    def client(self) -> tablestore.OTSClient:
+        """A sync client."""
+
+    @abstractmethod
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        """An async client for the running event loop."""
+
+    @abstractmethod
+    def owns_async_clients(self) -> bool:
+        """Whether the connection has to close what `async_client` gives."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the backend opened."""
+
+
+def _sdk_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"retry_policy": NoRetryPolicy(), "logger_name": _SDK_LOGGER, **options}
+
+
+class Service(Backend):
+    """The service, or a server that speaks its protocol."""
+
+    def __init__(self, settings: Mapping[str, str], options: Mapping[str, Any]) -> None:
+        self._endpoint = settings["endpoint"]
+        self._options = {
+            **_sdk_options(options),
+            "end_point": self._endpoint,
+            "instance_name": settings["instance_name"],
+            "access_key_id": settings.get("access_key_id"),
+            "access_key_secret": settings.get("access_key_secret"),
+            "sts_token": settings.get("sts_token"),
+        }
+
+    @override
+    def describe(self) -> str:
+        return f"{self._endpoint}, instance {self._options['instance_name']}"
+
+    @override
+    def client(self) -> tablestore.OTSClient:
+        return tablestore.OTSClient(**self._options)
+
+    @override
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        return tablestore.AsyncOTSClient(**self._options)
+
+    @override
+    def owns_async_clients(self) -> bool:
+        return True
+
+    @override
+    def close(self) -> None:
+        """Nothing is open: the sync client's idle sockets end with it."""
+
+
+class Embedded(Backend):
+    """The embedded engine, in this process."""
+
+    def __init__(self, name: str, service: Tablestore, instance_name: str, options: Mapping[str, Any]) -> None:
+        self._name = name
+        self._service = service
+        self._instance_name = instance_name
+        self._options = _sdk_options(options)
+
+    @override
+    def describe(self) -> str:
+        return self._name if self._instance_name == LOCAL_INSTANCE else f"{self._name}, instance {self._instance_name}"
+
+    @override
+    def client(self) -> tablestore.OTSClient:
+        from langchain_tablestore_memory.local import ots_client  # noqa: PLC0415 - only embedded users pay for it
+
+        return ots_client(self._service, self._instance_name, **self._options)
+
+    @override
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        from langchain_tablestore_memory.local import async_ots_client  # noqa: PLC0415
+
+        return async_ots_client(self._service, self._instance_name, **self._options)
+
+    @override
+    def owns_async_clients(self) -> bool:
+        return True
+
+    @override
+    def close(self) -> None:
+        _folders.release(self._service)
+
+
+class DefaultFolder(Backend):
+    """The embedded engine in the user's data folder, opened (and warned about) when first used."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._embedded: Embedded | None = None
+
+    @override
+    def describe(self) -> str:
+        return f"{LOCAL}{_default_folder()}"
+
+    @override
+    def client(self) -> tablestore.OTSClient:
+        return self._open().client()
+
+    @override
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        return self._open().async_client()
+
+    @override
+    def owns_async_clients(self) -> bool:
+        return True
+
+    @override
+    def close(self) -> None:
+        with self._lock:
+            if self._embedded is not None:
+                self._embedded.close()
+                self._embedded = None
+
+    def _open(self) -> Embedded:
+        with self._lock:
+            if self._embedded is None:
+                folder = _default_folder()
+                self._embedded = embedded(f"{LOCAL}{folder}", LOCAL_INSTANCE, self._options)
+                logger.warning(
+                    "No Tablestore endpoint is set: data is kept by the embedded engine in %s. For the service set "
+                    "TABLESTORE_ENDPOINT, TABLESTORE_INSTANCE_NAME, TABLESTORE_ACCESS_KEY_ID and "
+                    'TABLESTORE_ACCESS_KEY_SECRET; to choose a folder, and not be told, use connect("local:PATH").',
+                    folder,
+                )
+            return self._embedded
+
+
+class GivenClient(Backend):
+    """A client that somebody else made and will close."""
+
+    def __init__(self, client: tablestore.OTSClient | tablestore.AsyncOTSClient) -> None:
+        self._given = client
+
+    @override
+    def describe(self) -> str:
+        return f"{type(self._given).__name__} of {self._given.host}"
+
+    @override
+    def client(self) -> tablestore.OTSClient:
+        if isinstance(self._given, tablestore.OTSClient):
+            return self._given
+        raise ConfigurationError(
+            "This object was given an AsyncOTSClient, which serves only its async methods (aput_session, "
+            "aget_messages, ...). For the others give an OTSClient, or a connection made by connect()."
+        )
+
+    @override
+    def async_client(self) -> tablestore.AsyncOTSClient:
+        given = self._given
+        if isinstance(given, tablestore.AsyncOTSClient):
+            return given
+        if type(given.connection) is not ConnectionPool:
+            raise ConfigurationError(
+                "This object was given an OTSClient with a transport of its own, which serves only the sync methods. "
+                "For the async ones give an AsyncOTSClient, or a connection made by connect()."
+            )
+        return tablestore.AsyncOTSClient(
+            given.host + given.path,
+            instance_name=given.protocol.instance_name,
+            credentials_provider=given.credentials_provider,
+            region=getattr(given._signer, "sign_region", None),  # noqa: SLF001 - kept nowhere else
+            socket_timeout=given.socket_timeout,
+            max_connection=given.max_connection,
+            retry_policy=given.retry_policy,
+            logger_name=_SDK_LOGGER,
+        )
+
+    @override
+    def owns_async_clients(self) -> bool:
+        return isinstance(self._given, tablestore.OTSClient)
+
+    @override
+    def close(self) -> None:
+        """The client is its maker's to close."""
+
+
+class Folders:
+    """Open embedded engines of this process, one per folder, shared by the connections to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[Path, Tablestore] = {}
+        self._users: dict[int, int] = {}
+
+    def acquire(self, folder: Path | None) -> Tablestore:
+        from langchain_tablestore_memory.local import Tablestore  # noqa: PLC0415 - only embedded users pay for it
+
+        with self._lock:
+            service = None if folder is None else self._open.get(folder)
+            if service is None:
+                service = Tablestore(folder)
+                if folder is not None:
+                    self._open[folder] = service
+            self._users[id(service)] = self._users.get(id(service), 0) + 1
+            return service
+
+    def release(self, service: Tablestore) -> None:
+        with self._lock:
+            self._users[id(service)] -= 1
+            if self._users[id(service)]:
+                return
+            del self._users[id(service)]
+            for folder in [folder for folder, other in self._open.items() if other is service]:
+                del self._open[folder]
+        service.close()
+
+
+_folders = Folders()
+
+
+def embedded(endpoint: str, instance_name: str, options: Mapping[str, Any]) -> Embedded:
+    """The embedded engine at `local:PATH` or `local::memory:`.
+
+    Raises:
+        ConfigurationError: The endpoint names no folder, or one that cannot be written.
+    """
+    if endpoint == MEMORY:
+        return Embedded(MEMORY, _folders.acquire(None), instance_name, options)
+    folder = endpoint.removeprefix(LOCAL)
+    if not folder or folder.startswith(":"):
+        raise ConfigurationError(
+            f"The endpoint {endpoint!r} names no folder. Write local:PATH, or local::memory: to keep nothing."
+        )
+    path = Path(folder).expanduser().absolute()
+    _check_folder(path)
+    return Embedded(f"{LOCAL}{path}", _folders.acquire(path), instance_name, options)
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"The folder {folder} cannot be written ({error.strerror or error}). Choose another one with "
+            'connect("local:PATH"), or keep nothing with connect("local::memory:").'
+        ) from error
+
+
+def _default_folder() -> Path:
+    import platformdirs  # noqa: PLC0415 - only users without any setting pay for it
+
+    return platformdirs.user_data_path("langchain-tablestore-memory", appauthor=False)
