@@ -232,6 +232,7 @@ class Folders:
         self._users: dict[int, int] = {}
 
     def acquire(self, folder: Path | None) -> Tablestore:
+        """The engine of a folder, opened for the first user; None for one that keeps nothing and is not shared."""
         from langchain_tablestore_memory.local import Tablestore  # noqa: PLC0415 - only embedded users pay for it
 
         with self._lock:
@@ -244,6 +245,7 @@ class Folders:
             return service
 
     def release(self, service: Tablestore) -> None:
+        """Say that one user is done; with the last one the engine is closed."""
         with self._lock:
             self._users[id(service)] -= 1
             if self._users[id(service)]:
