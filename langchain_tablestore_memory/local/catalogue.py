@@ -13,8 +13,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .plainbuffer import TYPE_NAMES
 from .storage import RowTable
+from .values import TYPE_NAMES
 
 if TYPE_CHECKING:
     import sqlite3

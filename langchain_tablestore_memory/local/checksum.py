@@ -48,6 +48,9 @@ def _word_tables() -> list[bytes]:
 
 
 _TABLE = _remainder_table()
+_ADVANCE_EIGHT = _TABLE
+for _ in range(7):
+    _ADVANCE_EIGHT = _ADVANCE_EIGHT.translate(_TABLE)
 _W0, _W1, _W2, _W3, _W4, _W5, _W6, _W7 = _word_tables()
 
 
@@ -65,6 +68,18 @@ def extend_crc8(crc: int, data: bytes) -> int:
     for byte in data:
         crc = table[crc ^ byte]
     return crc
+
+
+def advance_eight_bytes(crc: int) -> int:
+    """Continue a CRC over eight zero bytes; XOR the CRC of eight other bytes to have continued over those.
+
+    Args:
+        crc: The CRC so far.
+
+    Returns:
+        The CRC, 0 to 255.
+    """
+    return _ADVANCE_EIGHT[crc]
 
 
 def crc8(data: bytes) -> int:

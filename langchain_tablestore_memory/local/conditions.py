@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from .errors import parameter_invalid
 from .limits import MAX_FILTERS
 from .messages import filters
-from .plainbuffer import DOUBLE, INTEGER, STRING, check_value, decode_value, encode_value
+from .values import DOUBLE, INTEGER, STRING, check_value, decode_value, encode_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

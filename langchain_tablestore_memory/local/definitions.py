@@ -19,21 +19,9 @@ from .limits import (
     check_table_name,
 )
 from .messages import tables
-from .plainbuffer import (
-    BLOB,
-    BOOLEAN,
-    DOUBLE,
-    INF_MAX,
-    INF_MIN,
-    INTEGER,
-    STRING,
-    check_value,
-    decode_integer,
-    encode_answer,
-    encode_row,
-    make_key_cell,
-)
+from .plainbuffer import encode_answer, encode_row, make_key_cell
 from .storage import RowTable
+from .values import BLOB, BOOLEAN, DOUBLE, INF_MAX, INF_MIN, INTEGER, STRING, check_value, decode_integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from .errors import parameter_invalid
 from .keys import encode_key
 from .limits import MAX_KEY_VALUE_LENGTH
-from .plainbuffer import Row, StoredCell, make_key_cell, value_size
+from .plainbuffer import Row, StoredCell, make_key_cell
 from .storage import Record, make_record
+from .values import value_size
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import invalid_primary_key, parameter_invalid
 from .limits import MAX_KEY_VALUE_LENGTH
-from .plainbuffer import (
+from .values import (
     AUTO_INCREMENT,
     BLOB,
     INF_MAX,
@@ -23,6 +23,7 @@ from .plainbuffer import (
     STRING,
     TYPE_NAMES,
     decode_integer,
+    is_utf8,
     value_size,
 )
 
@@ -119,8 +120,5 @@ def _check_value(cell: KeyCell) -> None:
             f"The length of primary key column: '{cell.name.decode()}' exceeds the MaxLength:"
             f"{MAX_KEY_VALUE_LENGTH} with CurrentLength:{size}."
         )
-    if cell.value[0] == STRING:
-        try:
-            cell.value[5:].decode()
-        except UnicodeDecodeError:
-            raise parameter_invalid(f"Value of column {cell.name.decode()} must be UTF8 encoding.") from None
+    if cell.value[0] == STRING and not is_utf8(cell.value):
+        raise parameter_invalid(f"Value of column {cell.name.decode()} must be UTF8 encoding.")

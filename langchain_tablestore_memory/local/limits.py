@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .errors import parameter_invalid
-from .plainbuffer import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, decode_double, value_size
+from .values import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, decode_double, is_utf8, value_size
 
 if TYPE_CHECKING:
     from .plainbuffer import CellChange
@@ -106,10 +106,8 @@ def _check_value(name: bytes, value: bytes) -> None:
             f"{MAX_VALUE_LENGTH} with CurrentLength:{size}."
         )
     if kind == STRING:
-        try:
-            value[5:].decode()
-        except UnicodeDecodeError:
-            raise parameter_invalid(f"Value of column {name.decode()} must be UTF8 encoding.") from None
+        if not is_utf8(value):
+            raise parameter_invalid(f"Value of column {name.decode()} must be UTF8 encoding.")
     elif kind == DOUBLE:
         number = decode_double(value)
         if math.isnan(number):

@@ -9,24 +9,19 @@ from .errors import parameter_invalid
 from .limits import MAX_COLUMNS_PER_REQUEST, check_cell
 from .messages import tables
 from .plainbuffer import (
-    AUTO_INCREMENT,
     DELETE_ALL_VERSIONS,
     DELETE_ONE_VERSION,
     INCREMENT,
-    INTEGER,
     CellChange,
     KeyCell,
-    RequestRow,
+    Stamper,
     StoredCell,
     cells_size,
-    decode_integer,
-    decode_request_row,
-    encode_value,
     make_cell,
-    stamp_cell,
-    value_size,
 )
+from .request_rows import RequestRow, decode_request_row
 from .selection import newest_versions
+from .values import AUTO_INCREMENT, INTEGER, decode_integer, encode_value, value_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,8 +113,9 @@ class Mutation:
             if before is None and not self._adds_cells():
                 return None
             cells = {(cell.name, -cell.timestamp): cell for cell in before or ()}
+        stamper = Stamper(now)
         for change in self.changes:
-            _change_cell(cells, change, now)
+            _change_cell(cells, change, stamper)
         return newest_versions([cells[place] for place in sorted(cells)], table.options.max_versions)
 
     def _adds_cells(self) -> bool:
@@ -222,7 +218,7 @@ def _check_version(name: bytes, timestamp: int, table: Table, now: int) -> None:
         raise parameter_invalid(f"Invalid timestamp. Cell:{name.decode()}.")
 
 
-def _change_cell(cells: _Cells, change: CellChange, now: int) -> None:
+def _change_cell(cells: _Cells, change: CellChange, stamper: Stamper) -> None:
     if change.operation == DELETE_ALL_VERSIONS:
         for place in [place for place in cells if place[0] == change.name]:
             del cells[place]
@@ -230,13 +226,13 @@ def _change_cell(cells: _Cells, change: CellChange, now: int) -> None:
         assert change.timestamp is not None
         cells.pop((change.name, -change.timestamp), None)
     elif change.operation == INCREMENT:
-        cells[change.name, -now] = _increment(cells, change, now)
+        cells[change.name, -stamper.now] = _increment(cells, change, stamper)
     else:
-        timestamp = now if change.timestamp is None else change.timestamp
-        cells[change.name, -timestamp] = stamp_cell(change, timestamp)
+        timestamp = stamper.now if change.timestamp is None else change.timestamp
+        cells[change.name, -timestamp] = stamper.stamp(change)
 
 
-def _increment(cells: _Cells, change: CellChange, now: int) -> StoredCell:
+def _increment(cells: _Cells, change: CellChange, stamper: Stamper) -> StoredCell:
     assert change.value is not None
     newest = min((place for place in cells if place[0] == change.name), default=None)
     total = decode_integer(change.value)
@@ -247,4 +243,4 @@ def _increment(cells: _Cells, change: CellChange, now: int) -> StoredCell:
         total += decode_integer(value)
     if total not in _INT64:
         raise parameter_invalid(f"Incrementing column {change.name.decode()} exceeds the range of INTEGER.")
-    return make_cell(change.name, encode_value(total), now)
+    return make_cell(change.name, encode_value(total), stamper)

@@ -9,7 +9,8 @@ from .errors import RequestError, parameter_invalid, read_table_not_exist
 from .keys import KeyUse, check_key, encode_key, encode_key_value
 from .limits import MAX_PAGE_ROWS, MAX_PAGE_SIZE, MAX_ROWS_PER_READ
 from .messages import consumed, parse, tables
-from .plainbuffer import decode_key, decode_request_row, encode_answer, encode_row
+from .plainbuffer import decode_key, encode_answer, encode_row
+from .request_rows import decode_request_row
 from .selection import Selector, parse_selection
 from .storage import Record
 from .transactions import find_transaction, open_overlay

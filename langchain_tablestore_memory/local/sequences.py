@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from .errors import parameter_invalid
 from .messages import tables
-from .plainbuffer import AUTO_INCREMENT, KeyCell, encode_value, make_key_cell
+from .plainbuffer import KeyCell, make_key_cell
+from .values import AUTO_INCREMENT, encode_value
 
 if TYPE_CHECKING:
     import sqlite3

@@ -23,7 +23,8 @@ from .errors import (
 from .keys import KeyUse, check_key, encode_key_value
 from .limits import MAX_TRANSACTION_SIZE, TRANSACTION_LIFE_SECONDS
 from .messages import parse, tables
-from .plainbuffer import decode_request_row, decode_row
+from .plainbuffer import decode_row
+from .request_rows import decode_request_row
 from .storage import Record, make_record
 
 if TYPE_CHECKING:

@@ -24,10 +24,11 @@ from .keys import KeyUse, check_key, encode_key, encode_key_value
 from .limits import MAX_REQUEST_SIZE, MAX_ROWS_PER_WRITE
 from .messages import consumed, parse, tables
 from .mutations import Mutation, parse_mutation
-from .plainbuffer import Row, cells_size, decode_row, decode_value, encode_answer, encode_row
+from .plainbuffer import Row, cells_size, decode_row, encode_answer, encode_row
 from .selection import expiry
 from .sequences import check_auto_increment, fill_auto_increment
 from .transactions import check_unlocked, find_transaction, open_overlay, stage
+from .values import decode_value
 
 if TYPE_CHECKING:
     import sqlite3
