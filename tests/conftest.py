@@ -1,0 +1,16 @@
+"""What every test starts from: no settings of the machine, and no data folder of the user."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_SETTINGS = ("TABLESTORE_", "DASHSCOPE_")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch, tmp_path_factory):
+    for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
