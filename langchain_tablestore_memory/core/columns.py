@@ -51,6 +51,8 @@ _TOO_LARGE = (
 )
 _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _MAX_UTF8_CHARACTER = 4
+# A chunk that is followed by another one is shorter than the limit by less than a character.
+_FULL_CHUNK_BYTES = MAX_VALUE_BYTES - _MAX_UTF8_CHARACTER + 1
 _CONTINUATION_BYTE = 0b1000_0000
 # A value that fills a row to its limit has this many chunks: 4 MB in chunks of 2 MB, less a cut character.
 _MAX_CHUNKS = 3
@@ -82,14 +84,10 @@ def is_metadata_column(key: str, *, reserved: Collection[str] = ()) -> bool:
         key: The metadata key.
         reserved: The names of primary key columns and of columns with another meaning.
     """
-    return (
-        _COLUMN_NAME.fullmatch(key) is not None and not key.startswith(COLUMN_PREFIX) and key not in reserved
-    )
+    return _COLUMN_NAME.fullmatch(key) is not None and not key.startswith(COLUMN_PREFIX) and key not in reserved
 
 
-def encode_metadata(
-    metadata: Mapping[str, Any], *, reserved: Collection[str] = ()
-) -> list[tuple[str, ColumnValue]]:
+def encode_metadata(metadata: Mapping[str, Any], *, reserved: Collection[str] = ()) -> list[tuple[str, ColumnValue]]:
     """Turn metadata into columns, in the form that the SDK writes.
 
     Args:
@@ -115,9 +113,7 @@ def encode_metadata(
         ) from None
     for key, value in items:
         if type(key) is not str:
-            raise InvalidArgumentError(
-                f"metadata has a key of type {type(key).__name__}; keys are plain str."
-            )
+            raise InvalidArgumentError(f"metadata has a key of type {type(key).__name__}; keys are plain str.")
         if (
             is_metadata_column(key, reserved=reserved)
             and _fits_column(key, value)
@@ -170,14 +166,10 @@ def decode_metadata(columns: Mapping[str, Any], *, reserved: Collection[str] = (
     if text is not None:
         overflow = tagged_json.loads(text, name=f"the column {METADATA_COLUMN!r}")
         if type(overflow) is not dict:
-            raise MessageDecodeError(
-                f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}"
-            )
+            raise MessageDecodeError(f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}")
         metadata.update(overflow)
     metadata.update(
-        (name, value)
-        for name, value in columns.items()
-        if name not in reserved and not name.startswith(COLUMN_PREFIX)
+        (name, value) for name, value in columns.items() if name not in reserved and not name.startswith(COLUMN_PREFIX)
     )
     return dict(sorted(metadata.items()))
 
@@ -196,8 +188,7 @@ def split_text(column: str, text: str) -> list[tuple[str, ColumnValue]]:
         data = text.encode()
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(
-            f"{column} has a lone surrogate at position {error.start}, which UTF-8 cannot hold. "
-            "Remove or replace it."
+            f"{column} has a lone surrogate at position {error.start}, which UTF-8 cannot hold. Remove or replace it."
         ) from None
     if len(data) <= MAX_VALUE_BYTES:
         return [(column, text)]
@@ -241,12 +232,12 @@ def join_text(column: str, columns: Mapping[str, Any]) -> str | None:
         raise MessageDecodeError(
             f"the column {column!r} holds {type(text).__name__} where text is expected. {tagged_json.DAMAGED}"
         )
-    if len(text) * _MAX_UTF8_CHARACTER <= MAX_VALUE_BYTES:
+    if len(text) * _MAX_UTF8_CHARACTER < _FULL_CHUNK_BYTES:
         return text
     chunks = [text]
     for name in continuation_columns(column):
         chunk = columns.get(name)
-        if not isinstance(chunk, str) or len(chunks[-1].encode()) <= MAX_VALUE_BYTES - _MAX_UTF8_CHARACTER:
+        if not isinstance(chunk, str) or len(chunks[-1].encode()) < _FULL_CHUNK_BYTES:
             break
         chunks.append(chunk)
     return "".join(chunks)

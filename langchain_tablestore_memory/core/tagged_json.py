@@ -149,9 +149,7 @@ def _refusal(error: _RefusedError, name: str, *, allow_types: bool) -> InvalidAr
     cls = error.unknown
     if issubclass(cls, enum.Enum):
         advice = "Store its value instead"
-    elif (
-        base := next((base for base in cls.__mro__ if base in _SCALARS or base in _PACKERS), None)
-    ) is not None:
+    elif (base := next((base for base in cls.__mro__ if base in _UNTAGGED or base in _PACKERS), None)) is not None:
         advice = f"Convert it to a plain {base.__name__}"
     else:
         advice = "Convert it to text, numbers, bytes, lists and dicts"
@@ -168,7 +166,11 @@ def _step(key: Any) -> str:
 
 # --- Writing ------------------------------------------------------------------------------------------------
 
-_SCALARS = (str, int, float, bool, type(None))
+# Types that are packed without a tag, where their values allow it.
+_UNTAGGED = (str, int, float, bool, type(None), dict, list)
+
+
+_STR_ONLY = frozenset({str})
 
 
 class _Packer:
@@ -205,20 +207,18 @@ class _Packer:
         return self._pack_object(value, depth - 1)
 
     def _pack_dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        if not _STR_ONLY.issuperset(map(type, value)) or (len(value) == 1 and next(iter(value)).startswith(_TAG)):
+            return {f"{_TAG}dict": self.pack_pairs(value, depth - 1)}
         packed = {}
-        key: Any = ""
+        key = ""
         try:
             for key, item in value.items():
-                if type(key) is not str:
-                    return {f"{_TAG}dict": self.pack_pairs(value, depth - 1)}
                 packed[key] = self.pack(item, depth - 1)
         except _RefusedError as error:
             raise error.within(_step(key)) from None
         if self.check_text:
             for key in packed:
                 check_text(key, "has a key that")
-        if len(packed) == 1 and key.startswith(_TAG):
-            return {f"{_TAG}dict": self.pack_pairs(value, depth - 1)}
         return packed
 
     def pack_items(self, values: Iterable[Any], depth: int) -> list[Any]:
@@ -266,16 +266,12 @@ class _Packer:
             raise _RefusedError("", unknown=kind)
         if isinstance(value, enum.Enum):
             if value.name not in kind.__members__:
-                raise _RefusedError(
-                    "is a combination of flags, which cannot be stored. Store its value instead."
-                )
+                raise _RefusedError("is a combination of flags, which cannot be stored. Store its value instead.")
             return {f"{_TAG}enum": [label, value.name]}
         if dataclasses.is_dataclass(value):
             fields, lost = dataclass_state(value)
             if lost:
-                raise _RefusedError(
-                    f"has attributes that are no fields of its dataclass and would be lost: {lost}."
-                )
+                raise _RefusedError(f"has attributes that are no fields of its dataclass and would be lost: {lost}.")
             return {f"{_TAG}object": [label, self.pack_fields(fields, depth - 1)]}
         fields, extra, private = model_state(value)
         state = [label, self.pack_fields(fields, depth - 1)]
@@ -289,9 +285,7 @@ def check_text(text: str, subject: str = "") -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        reason = (
-            f"has a lone surrogate at position {error.start}, which UTF-8 cannot hold. Remove or replace it."
-        )
+        reason = f"has a lone surrogate at position {error.start}, which UTF-8 cannot hold. Remove or replace it."
         raise _RefusedError(f"{subject} {reason}".strip()) from None
 
 
@@ -355,9 +349,7 @@ def _pack_numpy(value: Any) -> dict[str, Any]:
     if kind is not np.ndarray and not isinstance(value, np.generic):
         raise _RefusedError("", unknown=kind)
     if not _is_portable(value.dtype):
-        raise _RefusedError(
-            f"is a numpy value of dtype {value.dtype}, which cannot be stored. Convert it to a list."
-        )
+        raise _RefusedError(f"is a numpy value of dtype {value.dtype}, which cannot be stored. Convert it to a list.")
     array = np.asarray(value)
     if isinstance(value, np.character) and array[()] != value:
         raise _RefusedError(
@@ -417,8 +409,7 @@ class _Unpacker:
         if cls is None:
             shown = label if re.fullmatch(r"[\w.:<>\[\], ]{1,200}", label) else "an unreadable name"
             raise MessageDecodeError(
-                f"holds an object of the class {shown}, which is not among the allowed ones. "
-                "Pass the class in `types`."
+                f"holds an object of the class {shown}, which is not among the allowed ones. Pass the class in `types`."
             )
         return cls
 
