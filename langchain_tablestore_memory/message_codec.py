@@ -35,9 +35,7 @@ _CORE_CLASSES: dict[str, type[BaseMessage]] = {
 }
 # The class that a message's `type` stands for; the two base classes have none.
 _CLASS_OF_TYPE: dict[str, type[BaseMessage]] = {
-    field.default: cls
-    for cls in _CORE_CLASSES.values()
-    if not (field := cls.model_fields["type"]).is_required()
+    field.default: cls for cls in _CORE_CLASSES.values() if not (field := cls.model_fields["type"]).is_required()
 }
 
 _CLASS_OF_ROLE: dict[str, type[BaseMessage]] = {
@@ -124,10 +122,23 @@ def encode(message: BaseMessage, *, types: Collection[type] = ()) -> EncodedMess
     content = message.content
     if type(content) is str:
         text = content
+        _check_text(text, cls)
     else:
         text = str(message.text)
         body["content"] = content
     return EncodedMessage(text, tagged_json.dumps(body, types=types, name=cls.__name__))
+
+
+def _check_text(text: str, cls: type[BaseMessage]) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"the {cls.__name__}'s content has a lone surrogate at position {error.start}, which UTF-8 cannot "
+            "hold. Remove or replace it."
+        ) from None
 
 
 def _check_fields(message: BaseMessage, form: _Form) -> None:
@@ -180,6 +191,10 @@ def _decode_body(text: str | None, body: str, types: Collection[type]) -> BaseMe
     cls = _class_called(fields.pop(_CLASS, None), fields.get("type"), types)
     extra = fields.pop(_EXTRA, None)
     private = fields.pop(_PRIVATE, None)
+    if not isinstance(extra, dict | None):
+        raise MessageDecodeError(f"its extra fields are no JSON object. {DAMAGED}")
+    if not isinstance(private, dict | None):
+        raise MessageDecodeError(f"its private attributes are no JSON object. {DAMAGED}")
     fields.setdefault("content", text or "")
     return _form_of(cls).build(fields, extra, private)
 
@@ -188,9 +203,7 @@ def _class_called(name: Any, message_type: Any, types: Collection[type]) -> type
     if name is None:
         cls = _CLASS_OF_TYPE.get(message_type) if isinstance(message_type, str) else None
         if cls is None:
-            raise MessageDecodeError(
-                "the installed langchain-core has no message of its type. Update langchain-core."
-            )
+            raise MessageDecodeError("the installed langchain-core has no message of its type. Update langchain-core.")
         return cls
     for allowed in types:
         if allowed.__qualname__ == name and issubclass(allowed, BaseMessage):
@@ -268,9 +281,7 @@ class _Form:
             if name not in fields:
                 raise MessageDecodeError(f"its field {name!r} is missing. {DAMAGED}")
         if wrong := self.check(fields):
-            raise MessageDecodeError(
-                f"its field {wrong[0]!r} is of type {type(wrong[1]).__name__}. {DAMAGED}"
-            )
+            raise MessageDecodeError(f"its field {wrong[0]!r} is of type {type(wrong[1]).__name__}. {DAMAGED}")
         state = {**self.defaults, **fields}
         for name, factory in self.factories:
             if name not in fields:
