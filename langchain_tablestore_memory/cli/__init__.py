@@ -16,8 +16,7 @@ def main() -> None:
         if error.name not in _EXTRA:
             raise
         print(
-            f"Error: the package {error.name} is not installed; "
-            "run: pip install 'langchain-tablestore-memory[cli]'",
+            f"Error: the package {error.name} is not installed; run: pip install 'langchain-tablestore-memory[cli]'",
             file=sys.stderr,
         )
         sys.exit(2)

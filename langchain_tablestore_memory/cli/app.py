@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from importlib.metadata import version
-from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -81,21 +81,15 @@ def root(
 def serve(
     *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 picks a free one.")
-    ] = 8087,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 picks a free one.")] = 8087,
     data: Annotated[
         Path | None, typer.Option(help="The folder to keep data in.  [default: the user's data folder]")
     ] = None,
-    memory: Annotated[
-        bool, typer.Option("--memory", help="Keep nothing: all data is gone at the end.")
-    ] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Keep nothing: all data is gone at the end.")] = False,
     access_key_id: Annotated[
         str | None, typer.Option(help="The access key that clients must use.  [default: local]")
     ] = None,
-    access_key_secret: Annotated[
-        str | None, typer.Option(help="The secret of that key.  [default: local]")
-    ] = None,
+    access_key_secret: Annotated[str | None, typer.Option(help="The secret of that key.  [default: local]")] = None,
     durability: Annotated[
         Durability,
         typer.Option(help="What a write survives: a power loss too (full), or a crash only (normal)."),

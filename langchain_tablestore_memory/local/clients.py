@@ -47,9 +47,7 @@ class AsyncInProcessConnection:
     def __init__(self, service: Tablestore) -> None:
         self._service = service
 
-    async def send_receive(
-        self, url: str, request_headers: Mapping[str, str], request_body: bytes
-    ) -> Response:
+    async def send_receive(self, url: str, request_headers: Mapping[str, str], request_body: bytes) -> Response:
         """Answer a request in a worker thread of the running loop, which stays free meanwhile."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, self._service.handle, url, request_headers, request_body)

@@ -49,9 +49,7 @@ class Server:
             knows, or if a number is out of range.
     """
 
-    def __init__(
-        self, service: Tablestore, *, host: str = "127.0.0.1", port: int = 8087, latency: float = 0.0
-    ) -> None:
+    def __init__(self, service: Tablestore, *, host: str = "127.0.0.1", port: int = 8087, latency: float = 0.0) -> None:
         if service.has_default_credentials and not is_loopback(host):
             raise ValueError(
                 f"{host} can be reached from other machines, and the access key is the default one, which "
@@ -86,9 +84,7 @@ class Server:
         Raises:
             OSError: If the address cannot be listened on, because the port is in use for example.
         """
-        runner = web.ServerRunner(
-            web.Server(self._answer, access_log=None), shutdown_timeout=_SHUTDOWN_SECONDS
-        )
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()

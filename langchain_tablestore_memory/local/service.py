@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tablestore.protobuf import table_store_pb2
 
+from langchain_tablestore_memory.local.engine import Engine
 from langchain_tablestore_memory.local.errors import RequestError
 from langchain_tablestore_memory.local.signing import Authenticator, SigningKey, content_md5
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
-
-    from langchain_tablestore_memory.local.engine import Engine
 
 DEFAULT_ACCESS_KEY = "local"
 """The access key id, and its secret, of an embedded Tablestore that was given none."""
@@ -177,8 +176,6 @@ class Tablestore:
             if self._closed:
                 raise RequestError(403, "OTSAuthFailed", "The instance is not running.")
             if instance_name not in self._engines:
-                from langchain_tablestore_memory.local.engine import Engine  # noqa: PLC0415
-
                 path = None if self._folder is None else self._folder / f"{instance_name}.sqlite3"
                 self._engines[instance_name] = Engine(path, durability=self._durability)
             return self._engines[instance_name]

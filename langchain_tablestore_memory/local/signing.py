@@ -111,9 +111,7 @@ class Authenticator:
             raise RequestError(403, "OTSAuthFailed", "The AccessKeyID does not exist.")
         text = _text_to_sign(uri, query, headers)
         if is_v4:
-            key = self._key_v4(
-                _sign_date(headers["x-ots-signdate"].strip()), headers["x-ots-signregion"].strip()
-            )
+            key = self._key_v4(_sign_date(headers["x-ots-signdate"].strip()), headers["x-ots-signregion"].strip())
             expected, given = key.sign_v4(text + "ots"), headers[_SIGNATURE_V4]
         else:
             key = self._key_v2

@@ -109,9 +109,7 @@ def test_an_unknown_access_key_is_refused(server):
         client(server.url, key="other").list_table()
 
 
-@pytest.mark.parametrize(
-    "instance", ["ab", "a" * 17, "1abc", "abc-", "a_bc", "../etc", "a/b", "a.b", "abc\x00"]
-)
+@pytest.mark.parametrize("instance", ["ab", "a" * 17, "1abc", "abc-", "a_bc", "../etc", "a/b", "a.b", "abc\x00"])
 def test_a_name_that_no_instance_has_is_refused(tmp_path, instance):
     with Tablestore(tmp_path / "data") as service:
         with pytest.raises(tablestore.OTSServiceError) as caught:

@@ -78,9 +78,7 @@ def test_a_signed_request_passes_and_its_answer_is_signed_for_it(authenticator, 
 def test_the_protocols_own_request_passes(authenticator, signer):
     caller = Caller(signer)
     headers = caller.protocol._make_request_headers(b"body", "/GetRow", signer, caller.context)
-    authenticator.authenticate(
-        "/GetRow", "", {name.lower(): value for name, value in headers.items()}, b"body"
-    )
+    authenticator.authenticate("/GetRow", "", {name.lower(): value for name, value in headers.items()}, b"body")
 
 
 def test_query_parameters_are_signed_in_sorted_order(authenticator, signer):
@@ -206,9 +204,7 @@ def test_what_is_checked_first_is_told_first(authenticator):
     assert refusal(authenticator, headers)[2] == "The AccessKeyID does not exist."
     assert refusal(authenticator, headers | {"x-ots-date": "never"}, body=b"x")[2].startswith("Invalid date")
     del headers["x-ots-instancename"]
-    assert (
-        refusal(authenticator, headers | {"x-ots-date": "never"})[2] == "Missing header: x-ots-instancename."
-    )
+    assert refusal(authenticator, headers | {"x-ots-date": "never"})[2] == "Missing header: x-ots-instancename."
 
 
 @pytest.mark.parametrize(
