@@ -43,7 +43,9 @@ class Fact:
 
     def told(self, language: Language, value: str) -> str:
         """The fact as a sentence, with a value in place of its own."""
-        kind = phrases.ANY_ATTRIBUTE if self.noun else phrases.ATTRIBUTES[self.attribute]
+        # Their own word for it, unless that is of the other language.
+        known = phrases.ATTRIBUTES.get(self.attribute)
+        kind = known if known and (not self.noun or language_of(self.noun) != language) else phrases.ANY_ATTRIBUTE
         return kind.told.say(language, noun=self.noun, value=value)
 
 
@@ -90,7 +92,7 @@ def answer(messages: Sequence[BaseMessage]) -> str:
     ):
         if reply:
             return reply
-    return phrases.FALLBACK.say(language)
+    return (phrases.FALLBACK if is_question(text) or not text else phrases.READ).say(language)
 
 
 def facts_in(text: str) -> list[Fact]:

@@ -1,5 +1,5 @@
 """What the offline stand-in recognises and says, in English and in Chinese. Data only; `_offline_answers` reads it."""
-# ruff: noqa: RUF001 - Chinese punctuation is meant
+# ruff: noqa: RUF001, RUF003 - Chinese punctuation is meant
 
 from __future__ import annotations
 
@@ -113,6 +113,8 @@ SYNONYMS = {
 _PET = r"(?:cat|dog|kitten|puppy|rabbit|parrot|hamster|goldfish|fish|turtle|bird|horse)"
 _VALUE = r"(?P<value>[^,;!?\n]+?)"
 _END = r"(?=\s*(?:$|[,;!?]|\.(?:\s|$)|\b(?:and|but|so) (?:I|my)\b|\b(?:because|but)\b))"
+# "我叫小明，住在杭州": what follows a comma needs no subject of its own.
+_ZH_I = r"(?:我|(?<=[，,]))"
 _ZH_VALUE = r"(?P<value>[^，,。；;！!？?\s]+?)"
 _ZH_END = r"(?=$|[，,。；;！!？?\s]|但|而且|因为)"
 _ZH_PET = r"[一二两三四五六七八九十\d]+[只条个匹头][^，,。；;！!？?\s]*?"
@@ -179,13 +181,14 @@ STATEMENTS: tuple[Statement, ...] = (
     Statement("birthday", _i(r"我(?:出生于|生于|生日是|生日在)", _ZH_VALUE, _ZH_END)),
     Statement("age", _i(r"我(?:今年)?(?:已经)?(?P<value>\d{1,3}|[一二三四五六七八九十百]{1,4})岁")),
     Statement("name", _i(r"(?:我叫|叫我)(?:做)?", _ZH_VALUE, _ZH_END)),
-    Statement("home", _i(r"我(?:现在|目前)?家?(?:住在|住|搬到了|搬到|定居在|来自)", _ZH_VALUE, _ZH_END)),
+    Statement("home", _i(_ZH_I, r"(?:现在|目前)?家?(?:住在|住|搬到了|搬到|定居在|来自)", _ZH_VALUE, _ZH_END)),
     Statement("employer", _i(r"我(?:现在|目前)?在", _ZH_VALUE, r"(?:工作|上班)")),
     Statement("allergies", _i(r"我对", _ZH_VALUE, r"过敏")),
     Statement("pets", _i(rf"我(?:还|家里|家)?(?:有|养了|养着|养)(?P<value>{_ZH_PET}(?:{_ZH_NAMED})?)", _ZH_END)),
     Statement("dislikes", _i(r"我(?:很|非常|特别|也|最)*(?:不喜欢|不爱|讨厌)", _ZH_VALUE, _ZH_END)),
-    Statement("likes", _i(r"我(?:很|非常|特别|也|还|最|平时)*(?:喜欢|热爱|爱)", _ZH_VALUE, _ZH_END)),
+    Statement("likes", _i(_ZH_I, r"(?:很|非常|特别|也|还|最|平时)*(?:喜欢|热爱|爱)", _ZH_VALUE, _ZH_END)),
     Statement("plans", _i(r"我\w{0,6}?(?:要|打算|准备|计划)(?:去|到)", _ZH_VALUE, _ZH_END)),
+    Statement("job", _i(_ZH_I, r"(?:现在|目前)?(?:是|当)(?:一名|一位)", _ZH_VALUE, _ZH_END)),
     Statement(
         "job", _i(r"我(?:现在|目前)?(?:是|当)(?:一名|一个|一位|名|个|位)?(?!什么|谁|说|在|想|要)", _ZH_VALUE, _ZH_END)
     ),
@@ -329,6 +332,10 @@ HELLO = Phrase(
 )
 HELLO_AGAIN = Phrase("Hello, {name}! What would you like to know?", "你好，{name}！想知道什么？")
 WELCOME = Phrase("You are welcome.", "不客气。")
+READ = Phrase(
+    "I have read that, and can tell it back when asked. I can do no more: I am an offline stand-in, no language model.",
+    "我读到了，之后可以告诉你。我只能做到这些：我是离线替身，不是真正的语言模型。",
+)
 FALLBACK = Phrase(
     "I am an offline stand-in, not a language model: I can only tell back what this conversation holds, and it holds "
     "no answer to that. For real answers use Qwen: set DASHSCOPE_API_KEY and take ChatQwen from langchain-qwq.",

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from langchain_tablestore_memory.errors import ConfigurationError
+from langchain_tablestore_memory.errors import ConfigurationError, TablestoreMemoryError
 
+FAILURE = 1
+"""Exit status where the service refused, or could not be reached."""
 USAGE_ERROR = 2
-"""Exit status of everything that the user can mend."""
+"""Exit status of everything that can be mended on the command line."""
 
 app = typer.Typer(
     name="tablestore-memory",
@@ -38,12 +41,18 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: What follows the command's name; those of the process unless given.
 
     Returns:
-        The exit status. An error that the user can mend has been told in one line on standard error.
+        The exit status. What went wrong has been told in one line on standard error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show Chinese shows question marks, rather than a traceback.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         status = app(arguments, prog_name="tablestore-memory", standalone_mode=False)
     except ConfigurationError as error:
         return _complain(str(error))
+    except TablestoreMemoryError as error:
+        return _complain(str(error), FAILURE)
     except Exception as error:
         # The option parser raises its own: typer brings or imports them, by version, and their methods stay.
         format_message = getattr(error, "format_message", None)
@@ -53,9 +62,9 @@ def run(arguments: list[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, status: int = USAGE_ERROR) -> int:
     print("Error:", " ".join(message.split()), file=sys.stderr)
-    return USAGE_ERROR
+    return status
 
 
 def _print_version(wanted: bool) -> None:
@@ -109,3 +118,24 @@ def serve(
         durability=durability.value,
         latency=latency / 1000,
     )
+
+
+@app.command()
+def demo(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="The folder to keep the conversations in.  [default: a temporary folder]")
+    ] = None,
+) -> None:
+    """Watch conversations being kept, listed, and resumed by a second process; needs no model and no network."""
+    from langchain_tablestore_memory.cli import demo as command
+
+    raise typer.Exit(command.demo(data))
+
+
+@app.command("demo-resume", hidden=True)
+def demo_resume(*, data: Annotated[Path, typer.Option()]) -> None:
+    """The second process of the demonstration."""
+    from langchain_tablestore_memory.cli import demo as command
+
+    command.resume(data)
