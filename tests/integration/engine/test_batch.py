@@ -17,6 +17,7 @@ from tablestore.protobuf import table_store_pb2 as pb
 from . import plain
 from .plain import Cell
 from .support import (
+    ANY,
     CONDITION_FAILED,
     EXPECT_EXIST,
     EXPECT_NOT_EXIST,
@@ -173,6 +174,21 @@ class TestWrite:
         table = pb.TableInBatchWriteRowRequest(table_name="t", rows=[row])
         message = re.compile(r"Duplicated table name: '?t'?\.")
         refuse(client, "BatchWriteRow", pb.BatchWriteRowRequest(tables=[table, table]), message)
+        assert every(client, "t").rows == []
+
+    def test_an_unknown_type_of_row(self, client):
+        create(client)
+        row = pb.RowInBatchWriteRowRequest(
+            type=pb.DELETE,
+            row_change=plain.row([Cell("pk", "a")], [Cell("x", 1)]),
+            condition=pb.Condition(row_existence=pb.IGNORE),
+        )
+        body = pb.BatchWriteRowRequest(
+            tables=[pb.TableInBatchWriteRowRequest(table_name="t", rows=[row])]
+        ).SerializeToString()
+        unknown = body.replace(b"\x08\x03\x12", b"\x08\x09\x12", 1)
+        assert unknown != body
+        refuse(client, "BatchWriteRow", unknown, ANY)
         assert every(client, "t").rows == []
 
     def test_writes_of_an_index_table(self, client):

@@ -188,6 +188,7 @@ def open_folder(folder):
 def start(task, folder, *arguments):
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", str(WORKERS), task, str(folder), *map(str, arguments)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

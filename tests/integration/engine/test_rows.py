@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from tablestore import INF_MAX, INF_MIN, ReturnType
+from tablestore.plainbuffer.plain_buffer_coded_stream import PlainBufferCodedInputStream
+from tablestore.plainbuffer.plain_buffer_stream import PlainBufferInputStream
 from tablestore.protobuf import table_store_pb2 as pb
 
 from . import plain
@@ -410,13 +413,27 @@ class TestIncrement:
 
     def test_refuses_a_timestamp(self, client):
         create(client)
-        with service_error(INVALID):
-            update(client, "t", "a", {"increment": [("n", 1, 1_000)]})
+        cell = Cell("n", 1, op=plain.INCREMENT, timestamp=int(time.time() * 1000))
+        refuse(client, "UpdateRow", raw_update("t", [Cell("pk", "a")], [cell]), ANY)
+        assert get(client, "t", "a") is None
 
     def test_refuses_a_key_column(self, client):
         create(client, key=[("pk", "INTEGER")])
         with service_error(INVALID):
             update(client, "t", [("pk", 1)], {"increment": [("pk", 1)]})
+
+    def test_returns_new_values_where_asked(self, client):
+        """The SDK's own encoder cannot ask for them."""
+        create(client)
+        put(client, "t", "a", {"n": 1, "m": 1})
+        request = raw_update(
+            "t", [Cell("pk", "a")], [Cell("n", 5, op=plain.INCREMENT), Cell("m", 1, op=plain.INCREMENT)]
+        )
+        request.return_content.return_type = pb.RT_AFTER_MODIFY
+        request.return_content.return_column_names.append("n")
+        row = pb.UpdateRowResponse.FromString(accept(client, "UpdateRow", request)).row
+        _, attributes = PlainBufferCodedInputStream(PlainBufferInputStream(row)).read_row()
+        assert [(name, value) for name, value, _ in attributes] == [("n", 6)]
 
     def test_under_a_condition(self, client):
         create(client)

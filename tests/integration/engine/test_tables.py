@@ -14,6 +14,8 @@ from tablestore import (
     ReservedThroughput,
     SecondaryIndexMeta,
     SecondaryIndexType,
+    SSEKeyType,
+    SSESpecification,
     TableMeta,
     TableOptions,
 )
@@ -235,6 +237,27 @@ class TestDescribe:
         assert found["g"].defined_column_names == ["b"]
         assert found["g"].index_type == SecondaryIndexType.GLOBAL_INDEX
         assert found["l"].index_type == SecondaryIndexType.LOCAL_INDEX
+
+    def test_echoes_throughput(self, client):
+        create(client, throughput=(3, 2))
+        assert vars(client.describe_table("t").reserved_throughput_details.capacity_unit) == {"read": 3, "write": 2}
+        answer = client.update_table("t", reserved_throughput=ReservedThroughput(CapacityUnit(5, None)))
+        assert vars(answer.reserved_throughput_details.capacity_unit) == {"read": 5, "write": 2}
+        assert vars(client.describe_table("t").reserved_throughput_details.capacity_unit) == {"read": 5, "write": 2}
+
+    def test_echoes_encryption(self, client):
+        encrypted = SSESpecification(True, SSEKeyType.SSE_KMS_SERVICE)
+        meta, throughput = TableMeta("t", [("pk", "STRING")]), ReservedThroughput(CapacityUnit(0, 0))
+        client.create_table(meta, TableOptions(), throughput, sse_spec=encrypted)
+        found = client.describe_table("t").sse_details
+        assert (found.enable, found.key_type) == (True, SSEKeyType.SSE_KMS_SERVICE)
+
+    def test_echoes_a_stream(self, client):
+        request = create_request(stream_spec=pb.StreamSpecification(enable_stream=True, expiration_time=24))
+        accept(client, "CreateTable", request)
+        body = accept(client, "DescribeTable", pb.DescribeTableRequest(table_name="t"))
+        stream = pb.DescribeTableResponse.FromString(body).stream_details
+        assert (stream.enable_stream, stream.expiration_time) == (True, 24)
 
 
 class TestMissing:

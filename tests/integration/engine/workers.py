@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -91,7 +92,28 @@ TASKS = {task.__name__: task for task in (increment, insert, stream, open_transa
 
 def main() -> None:
     task, folder, *arguments = sys.argv[1:]
-    service = Tablestore(Path(folder))
+    if task == "streams":
+        fork_streams(Path(folder))
+        return
+    run(task, Path(folder), *arguments)
+
+
+def fork_streams(folder: Path) -> None:
+    """Starts a process that streams for each name on standard input: importing once makes each start quickly.
+
+    Reports its process id, then its rows, then ``end`` and its exit code on a line of their own.
+    """
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            say(os.getpid())
+            run("stream", folder, line.strip())
+        _, status = os.waitpid(child, 0)
+        say("\nend", os.waitstatus_to_exitcode(status))
+
+
+def run(task: str, folder: Path, *arguments: str) -> None:
+    service = Tablestore(folder)
     TASKS[task](ots_client(service, retry_policy=NoRetryPolicy()), *arguments)
     service.close()
 
