@@ -13,12 +13,16 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .keys import KeyReader, checked_key
 from .storage import RowTable
 from .values import TYPE_NAMES
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+
+    from .keys import KeyUse
+    from .request_rows import RequestRow
 
 
 class KeyColumn(NamedTuple):
@@ -151,6 +155,14 @@ class Source:
     index: Index | None
     key: tuple[KeyColumn, ...]
     rows: RowTable
+    reader: KeyReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reader", KeyReader(self.key))
+
+    def check_key(self, row: RequestRow, use: KeyUse) -> bytes:
+        """Check the primary key of a request's row, and encode it for sorting; see `checked_key`."""
+        return checked_key(row, self.key, self.reader, use)
 
 
 class Catalogue:
@@ -174,6 +186,18 @@ class Catalogue:
             self._sources = _sources(load_tables(connection))
             source = self._sources.get(name)
         return source
+
+    def reader(self, name: str) -> KeyReader | None:
+        """Guess which form the keys of a table have, without looking into the file.
+
+        Args:
+            name: The table's name.
+
+        Returns:
+            A reader of such keys, possibly outdated; None where the table is not in the cache.
+        """
+        source = self._sources.get(name)
+        return None if source is None else source.reader
 
     def find_by_id(self, connection: sqlite3.Connection, table_id: int) -> Table | None:
         """Look a table up by its number, in the file.

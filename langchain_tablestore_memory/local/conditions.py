@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from google.protobuf.message import DecodeError
 
@@ -41,6 +41,7 @@ class Versions(Protocol):
         """Return the encoded values of a column."""
 
 
+@runtime_checkable
 class Filter(Protocol):
     """A node of a filter."""
 
@@ -151,6 +152,18 @@ def row_versions(key: Sequence[KeyCell], cells: Sequence[StoredCell]) -> Version
     values: dict[bytes, list[bytes]] = {cell.name: [cell.value] for cell in key}
     for cell in cells:
         values.setdefault(cell.name, []).append(cell.value)
+    return look_up(values)
+
+
+def look_up(values: Mapping[bytes, Sequence[bytes]]) -> Versions:
+    """Make the look-up that a filter asks from values by column name.
+
+    Args:
+        values: The encoded values, newest version first.
+
+    Returns:
+        The look-up.
+    """
 
     def versions(name: bytes) -> Sequence[bytes]:
         return values.get(name, ())

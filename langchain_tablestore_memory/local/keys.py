@@ -9,11 +9,13 @@ too early.
 
 from __future__ import annotations
 
+import struct
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from .errors import invalid_primary_key, parameter_invalid
 from .limits import MAX_KEY_VALUE_LENGTH
+from .plainbuffer import TAG_CELL, TAG_CELL_CHECKSUM, KeyCell, encode_cell_name
 from .values import (
     AUTO_INCREMENT,
     BLOB,
@@ -31,12 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .catalogue import KeyColumn
-    from .plainbuffer import KeyCell
+    from .request_rows import RequestRow
 
 _LOWEST: Final = b"\x00"
 _VALUE: Final = b"\x01"
 _HIGHEST: Final = b"\xff"
 _SIGN: Final = 1 << 63
+_INTEGER_LENGTH: Final = 9
+_STRING_PREFIX: Final = 5
+
+_unpack_uint32 = struct.Struct("<I").unpack_from
 
 
 class KeyUse(Enum):
@@ -74,6 +80,82 @@ def encode_key(key: Iterable[KeyCell]) -> bytes:
         Bytes that sort as the service sorts the keys.
     """
     return b"".join([encode_key_value(cell.value) for cell in key])
+
+
+class KeyReader:
+    """Reads keys of one schema from requests, quickly, or not at all.
+
+    Args:
+        schema: The primary key columns.
+    """
+
+    def __init__(self, schema: Sequence[KeyColumn]) -> None:
+        self._columns = [(encode_cell_name(column.name), column.name, column.type) for column in schema]
+
+    def read(self, body: bytes, start: int, covered: list[bytes]) -> tuple[list[KeyCell], bytes, int] | None:
+        """Read a key whose columns have the schema's names and ordinary values of the schema's types.
+
+        Args:
+            body: The row.
+            start: Where the first cell begins.
+            covered: Where to add, for each cell, what its checksum covers, and the checksum.
+
+        Returns:
+            The cells, the key encoded for sorting, and where the cells end; None for any other key.
+        """
+        cells: list[KeyCell] = []
+        encoded: list[bytes] = []
+        for prefix, name, kind in self._columns:
+            if not body.startswith(prefix, start):
+                return None
+            value_at = start + len(prefix) + 4
+            end = value_at + _unpack_uint32(body, value_at - 4)[0]
+            value = body[value_at:end]
+            if body[value_at] != kind or body[end] != TAG_CELL_CHECKSUM:
+                return None
+            if kind == INTEGER:
+                if len(value) != _INTEGER_LENGTH:
+                    return None
+                number = int.from_bytes(value[1:], "little", signed=True)
+                encoded.append(_VALUE + (number + _SIGN).to_bytes(8, "big"))
+            else:
+                if not _is_storable(value, end - value_at):
+                    return None
+                encoded.append(b"\x01%b\x00\x00" % value[5:].replace(b"\x00", b"\x00\xff"))
+            end += 2
+            covered.append(name + value + body[end - 1 : end])
+            cells.append(KeyCell(name, value, body[start:end]))
+            start = end
+        return None if body[start] == TAG_CELL else (cells, b"".join(encoded), start)
+
+
+def _is_storable(value: bytes, length: int) -> bool:
+    return (
+        _STRING_PREFIX <= length <= MAX_KEY_VALUE_LENGTH + _STRING_PREFIX
+        and _unpack_uint32(value, 1)[0] == length - _STRING_PREFIX
+        and (value[0] != STRING or is_utf8(value))
+    )
+
+
+def checked_key(row: RequestRow, schema: Sequence[KeyColumn], reader: KeyReader, use: KeyUse) -> bytes:
+    """Check a row's primary key against the schema, and encode it for sorting.
+
+    Args:
+        row: The row.
+        schema: The table's primary key columns.
+        reader: The table's reader: a key that it has read needs no more checking.
+        use: What the key is for.
+
+    Returns:
+        The encoded key.
+
+    Raises:
+        RequestError: See `check_key`.
+    """
+    if row.reader is reader:
+        return row.encoded_key
+    check_key(row.key, schema, use)
+    return encode_key(row.key)
 
 
 def check_key(key: Sequence[KeyCell], schema: Sequence[KeyColumn], use: KeyUse) -> None:

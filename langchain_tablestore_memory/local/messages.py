@@ -14,7 +14,7 @@ from tablestore.protobuf import table_store_pb2 as tables
 
 from .errors import parameter_invalid
 
-__all__ = ["consumed", "filters", "parse", "tables"]
+__all__ = ["bytes_field", "consumed", "filters", "parse", "tables"]
 
 
 def parse(message_type: Any, body: bytes) -> Any:
@@ -55,3 +55,22 @@ def consumed(read: int, write: int) -> bytes:
     answer.consumed.capacity_unit.read = read
     answer.consumed.capacity_unit.write = write
     return bytes(answer.SerializePartialToString())
+
+
+def bytes_field(number: int, *parts: bytes) -> bytes:
+    """Encode a field of type bytes, without copying its parts more than once.
+
+    Args:
+        number: The field's number, below 16.
+        parts: The content, in pieces.
+
+    Returns:
+        The encoded field.
+    """
+    length = sum(map(len, parts))
+    head = bytearray((number << 3 | 2,))
+    while length > 0x7F:  # noqa: PLR2004 - seven bits in each byte, the eighth says that more follow
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    head.append(length)
+    return b"".join((head, *parts))

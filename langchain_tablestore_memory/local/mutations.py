@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .catalogue import Table
+    from .keys import KeyReader
 
 _APIS: Final = {tables.PUT: "PutRow", tables.UPDATE: "UpdateRow", tables.DELETE: "DeleteRow"}
 _INT64: Final = range(-(1 << 63), 1 << 63)
@@ -41,15 +42,18 @@ class Mutation:
 
     Attributes:
         kind: PUT, UPDATE or DELETE of the protobuf enumeration.
-        key: The primary key.
-        changes: The attribute cells.
+        row: The primary key and the attribute cells.
         size: Names and values of key and cells, in bytes.
     """
 
     kind: int
-    key: list[KeyCell]
-    changes: list[CellChange]
+    row: RequestRow
     size: int
+
+    @property
+    def key(self) -> list[KeyCell]:
+        """The primary key."""
+        return self.row.key
 
     @property
     def api(self) -> str:
@@ -64,7 +68,7 @@ class Mutation:
     @property
     def has_increment(self) -> bool:
         """Whether the change adds to a column instead of setting it."""
-        return any(change.operation == INCREMENT for change in self.changes)
+        return any(change.operation == INCREMENT for change in self.row.changes)
 
     @property
     def needs_cells_before(self) -> bool:
@@ -84,7 +88,7 @@ class Mutation:
         if self.kind == tables.UPDATE and not table.options.allow_update:
             raise parameter_invalid("Update operation is not allowed in this table")
         key_names = [column.name for column in table.key]
-        for change in self.changes:
+        for change in self.row.changes:
             if change.name in key_names:
                 raise parameter_invalid(
                     f"Duplicated attribute column name with primary key column: {change.name.decode()}."
@@ -114,20 +118,24 @@ class Mutation:
                 return None
             cells = {(cell.name, -cell.timestamp): cell for cell in before or ()}
         stamper = Stamper(now)
-        for change in self.changes:
+        for change in self.row.changes:
             _change_cell(cells, change, stamper)
-        return newest_versions([cells[place] for place in sorted(cells)], table.options.max_versions)
+        ordered = [cells[place] for place in sorted(cells)]
+        if len(cells) == len({cell.name for cell in ordered}):
+            return ordered
+        return newest_versions(ordered, table.options.max_versions)
 
     def _adds_cells(self) -> bool:
-        return any(change.operation in (None, INCREMENT) for change in self.changes)
+        return any(change.operation in (None, INCREMENT) for change in self.row.changes)
 
 
-def parse_mutation(kind: int, body: bytes) -> Mutation:
+def parse_mutation(kind: int, body: bytes, reader: KeyReader | None) -> Mutation:
     """Decode and check the row of a write request.
 
     Args:
         kind: PUT, UPDATE or DELETE of the protobuf enumeration.
         body: The row in PlainBuffer.
+        reader: A reader for keys of the table, if its definition is known.
 
     Returns:
         The change.
@@ -135,7 +143,7 @@ def parse_mutation(kind: int, body: bytes) -> Mutation:
     Raises:
         RequestError: ``OTSParameterInvalid``.
     """
-    row = decode_request_row(body)
+    row = decode_request_row(body, reader)
     if kind == tables.DELETE:
         _check_delete(row)
     elif row.deletes_row:
@@ -154,7 +162,7 @@ def parse_mutation(kind: int, body: bytes) -> Mutation:
     for change in row.changes:
         check_cell(change)
         size += len(change.name) + (0 if change.value is None else value_size(change.value))
-    return Mutation(kind, row.key, row.changes, size)
+    return Mutation(kind, row, size)
 
 
 def _check_put(changes: Iterable[CellChange]) -> None:

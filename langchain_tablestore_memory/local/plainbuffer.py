@@ -41,6 +41,18 @@ _uint32 = struct.Struct("<I")
 _int64 = struct.Struct("<q")
 
 
+def decode_timestamp(stamp: bytes) -> int:
+    """Decode a cell's timestamp.
+
+    Args:
+        stamp: The eight bytes before the tag and the checksum at the end of a stored cell.
+
+    Returns:
+        The version, in milliseconds.
+    """
+    return int.from_bytes(stamp, "little", signed=True)
+
+
 class KeyCell(NamedTuple):
     """A primary key column: its name, its encoded value, and the cell's encoding."""
 
@@ -59,7 +71,7 @@ class StoredCell(NamedTuple):
     @property
     def timestamp(self) -> int:
         """The version, in milliseconds."""
-        return int.from_bytes(self.wire[-10:-2], "little", signed=True)
+        return decode_timestamp(self.wire[-10:-2])
 
 
 class CellChange(NamedTuple):
@@ -137,9 +149,20 @@ def make_cell(name: bytes, value: bytes, stamper: Stamper) -> StoredCell:
     return stamper.stamp(CellChange(name, value, None, None, _encode_cell(name, value)))
 
 
+def encode_cell_name(name: bytes) -> bytes:
+    """Encode the part of a cell before the length of its value, which is the same for all cells of a column.
+
+    Args:
+        name: The column's name.
+
+    Returns:
+        The tags and the name.
+    """
+    return b"\x03\x04%b%b\x05" % (_uint32.pack(len(name)), name)
+
+
 def _encode_cell(name: bytes, value: bytes) -> bytes:
-    lengths = _uint32.pack(len(name)), _uint32.pack(len(value))
-    return b"\x03\x04%b%b\x05%b%b\x0a%c" % (lengths[0], name, lengths[1], value, crc8(name + value))
+    return b"%b%b%b\x0a%c" % (encode_cell_name(name), _uint32.pack(len(value)), value, crc8(name + value))
 
 
 def encode_row(key: Sequence[KeyCell], cells: Sequence[StoredCell]) -> bytes:
@@ -212,6 +235,32 @@ def _decode_key(row: bytes) -> tuple[list[KeyCell], int]:
         key.append(KeyCell(row[position + 6 : name_end], row[name_end + 5 : value_end], row[position:end]))
         position = end
     return key, position
+
+
+def decode_values(row: bytes) -> dict[bytes, list[bytes]]:
+    """Read the values of a stored row's columns, primary key included.
+
+    Args:
+        row: The row's bytes, without a header.
+
+    Returns:
+        The encoded values by column name, newest version first.
+    """
+    unpack = _uint32.unpack_from
+    values: dict[bytes, list[bytes]] = {}
+    position = 1
+    tail = 2
+    while True:
+        if row[position] != TAG_CELL:
+            if row[position] != TAG_ROW_DATA:
+                return values
+            position += 1
+            tail = 11
+            continue
+        name_end = position + 6 + unpack(row, position + 2)[0]
+        value_end = name_end + 5 + unpack(row, name_end + 1)[0]
+        values.setdefault(row[position + 6 : name_end], []).append(row[name_end + 5 : value_end])
+        position = value_end + tail
 
 
 def encode_answer(rows: Iterable[bytes]) -> bytes:

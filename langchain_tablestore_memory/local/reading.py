@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .capacity import units
 from .errors import RequestError, parameter_invalid, read_table_not_exist
-from .keys import KeyUse, check_key, encode_key, encode_key_value
+from .keys import KeyUse, encode_key_value
 from .limits import MAX_PAGE_ROWS, MAX_PAGE_SIZE, MAX_ROWS_PER_READ
-from .messages import consumed, parse, tables
-from .plainbuffer import decode_key, encode_answer, encode_row
+from .messages import bytes_field, consumed, parse, tables
+from .plainbuffer import HEADER, decode_key, encode_answer, encode_row
 from .request_rows import decode_request_row
 from .selection import Selector, parse_selection
-from .storage import Record
 from .transactions import find_transaction, open_overlay
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from .catalogue import Catalogue, Source
-    from .plainbuffer import KeyCell
+    from .keys import KeyReader
+    from .request_rows import RequestRow
     from .storage import Database
     from .transactions import Overlay
 
@@ -46,35 +46,31 @@ class Reader:
     def get_row(self, body: bytes) -> bytes:
         """Carry out GetRow."""
         request = parse(tables.GetRowRequest, body)
-        key = _decode_key_of_read(request.primary_key)
+        key = _decode_key(request.primary_key, self._catalogue.reader(request.table_name))
         selection = parse_selection(request, _NO_VERSION)
         now = self._now()
         with self._connection(request) as connection:
             source = self._find(connection, request.table_name)
-            check_key(key, source.key, KeyUse.READ)
+            encoded = source.check_key(key, KeyUse.READ)
             overlay = _overlay(connection, request, source, (key,), now)
-            row, read = _get(connection, source, Selector(selection, source, now), key, overlay)
-        answer = tables.GetRowResponse(row=encode_answer([] if row is None else [row]))
-        return consumed(read, 0) + bytes(answer.SerializePartialToString())
+            row, read = _get(connection, source, Selector(selection, source, now), encoded, overlay)
+        return consumed(read, 0) + (bytes_field(2) if row is None else bytes_field(2, HEADER, row))
 
     def batch_get_row(self, body: bytes) -> bytes:
         """Carry out BatchGetRow: rows fail on their own, anything else fails the whole request."""
         request = parse(tables.BatchGetRowRequest, body)
         _check_batch(request)
-        parts = [
-            (
-                part,
-                [_decode_key_of_read(key) for key in part.primary_key],
-                parse_selection(part, _NO_VERSION_IN_BATCH),
-            )
-            for part in request.tables
-        ]
+        parts = []
+        for part in request.tables:
+            reader = self._catalogue.reader(part.table_name)
+            keys = [_decode_key(key, reader) for key in part.primary_key]
+            parts.append((part.table_name, keys, parse_selection(part, _NO_VERSION_IN_BATCH)))
         answer = tables.BatchGetRowResponse()
         now = self._now()
         with self._database.snapshot() as connection:
-            sources = [self._find(connection, part.table_name) for part in request.tables]
-            for source, (part, keys, selection) in zip(sources, parts, strict=True):
-                table_answer = answer.tables.add(table_name=part.table_name)
+            sources = [self._find(connection, name) for name, _, _ in parts]
+            for source, (name, keys, selection) in zip(sources, parts, strict=True):
+                table_answer = answer.tables.add(table_name=name)
                 selector = Selector(selection, source, now)
                 for key in keys:
                     _get_into(table_answer.rows.add(), connection, source, selector, key)
@@ -83,8 +79,9 @@ class Reader:
     def get_range(self, body: bytes) -> bytes:
         """Carry out GetRange."""
         request = parse(tables.GetRangeRequest, body)
-        start = _decode_key_of_read(request.inclusive_start_primary_key)
-        end = _decode_key_of_read(request.exclusive_end_primary_key)
+        reader = self._catalogue.reader(request.table_name)
+        start = _decode_key(request.inclusive_start_primary_key, reader)
+        end = _decode_key(request.exclusive_end_primary_key, reader)
         selection = parse_selection(request, _NO_VERSION)
         if request.HasField("limit") and request.limit <= 0:
             raise parameter_invalid("The limit must be greater than 0.")
@@ -93,17 +90,21 @@ class Reader:
         now = self._now()
         with self._connection(request) as connection:
             source = self._find(connection, request.table_name)
-            bounds = _encode_bounds(source, start, end, backward=backward)
+            bounds = _check_bounds(source, start, end, backward=backward)
             overlay = _overlay(connection, request, source, (start, end), now)
             selector = Selector(selection, source, now)
-            records = _scan(connection, source, bounds, selector.expired, backward=backward)
-            if overlay is not None:
-                records = overlay.merge(records, bounds, backward=backward)
-            page = _read_page(records, selector, limit)
-        answer = tables.GetRangeResponse(rows=encode_answer(page.rows))
-        if page.next_key is not None:
-            answer.next_start_primary_key = encode_answer([encode_row(page.next_key, ())])
-        return consumed(units(page.size), 0) + bytes(answer.SerializePartialToString())
+            if selector.copies_all and overlay is None:
+                page = _copy_page(connection, source, bounds, limit, backward=backward)
+            else:
+                records = _scan(connection, source, bounds, selector.expired, backward=backward)
+                if overlay is not None:
+                    records = overlay.merge(records, bounds, backward=backward)
+                page = _select_page(records, selector, limit)
+        rows = bytes_field(2, HEADER, *page.rows) if page.rows else bytes_field(2)
+        answer = consumed(units(page.size), 0) + rows
+        if page.next_row is not None:
+            answer += bytes_field(3, HEADER, encode_row(decode_key(page.next_row), ()))
+        return answer
 
     def _connection(self, request: Any) -> AbstractContextManager[sqlite3.Connection]:
         return self._database.snapshot() if request.transaction_id else self._database.read()
@@ -116,27 +117,28 @@ class Reader:
 
 
 class _Page(NamedTuple):
+    """Rows to return, the size that is billed for them, and the first row that was not read."""
+
     rows: list[bytes]
     size: int
-    next_key: list[KeyCell] | None
+    next_row: bytes | None
 
 
-def _decode_key_of_read(body: bytes) -> list[KeyCell]:
-    row = decode_request_row(body)
+def _decode_key(body: bytes, reader: KeyReader | None) -> RequestRow:
+    row = decode_request_row(body, reader)
     if row.changes:
         raise parameter_invalid("Attribute column cannot be given while reading data.")
     if row.deletes_row:
         raise parameter_invalid("Delete marker cannot be given.")
-    return row.key
+    return row
 
 
 def _overlay(
-    connection: sqlite3.Connection, request: Any, source: Source, keys: tuple[list[KeyCell], ...], now: int
+    connection: sqlite3.Connection, request: Any, source: Source, keys: tuple[RequestRow, ...], now: int
 ) -> Overlay | None:
     if not request.transaction_id:
         return None
-    partitions = {encode_key_value(key[0].value) for key in keys}
-    for partition in partitions:
+    for partition in {encode_key_value(row.key[0].value) for row in keys}:
         transaction = find_transaction(connection, request.transaction_id, source.table, partition, now)
     # The rows of an index are written when the transaction commits.
     return open_overlay(connection, transaction) if source.index is None else None
@@ -156,28 +158,20 @@ def _check_batch(request: Any) -> None:
 
 
 def _get(
-    connection: sqlite3.Connection,
-    source: Source,
-    selector: Selector,
-    key: list[KeyCell],
-    overlay: Overlay | None,
+    connection: sqlite3.Connection, source: Source, selector: Selector, key: bytes, overlay: Overlay | None
 ) -> tuple[bytes | None, int]:
-    encoded = encode_key(key)
-    record = connection.execute(source.rows.get, (encoded,)).fetchone()
+    record = connection.execute(source.rows.get, (key,)).fetchone()
     if overlay is not None:
-        record = overlay.replace(encoded, record)
+        record = overlay.replace(key, record)
     if record is None:
         return None, 1
-    row, size = selector.select(Record(*record[:4]))
+    row, size = selector.select(*record)
     return row, units(size)
 
 
-def _get_into(
-    answer: Any, connection: sqlite3.Connection, source: Source, selector: Selector, key: list[KeyCell]
-) -> None:
+def _get_into(answer: Any, connection: sqlite3.Connection, source: Source, selector: Selector, key: RequestRow) -> None:
     try:
-        check_key(key, source.key, KeyUse.READ)
-        row, read = _get(connection, source, selector, key, None)
+        row, read = _get(connection, source, selector, source.check_key(key, KeyUse.READ), None)
     except RequestError as error:
         answer.is_ok = False
         answer.error.code = error.code
@@ -189,10 +183,8 @@ def _get_into(
     answer.row = encode_answer([] if row is None else [row])
 
 
-def _encode_bounds(source: Source, start: list[KeyCell], end: list[KeyCell], *, backward: bool) -> tuple[bytes, bytes]:
-    check_key(start, source.key, KeyUse.RANGE)
-    check_key(end, source.key, KeyUse.RANGE)
-    first, last = encode_key(start), encode_key(end)
+def _check_bounds(source: Source, start: RequestRow, end: RequestRow, *, backward: bool) -> tuple[bytes, bytes]:
+    first, last = source.check_key(start, KeyUse.RANGE), source.check_key(end, KeyUse.RANGE)
     if backward and first <= last:
         raise parameter_invalid("Begin key must more than end key in BACKWARD")
     if not backward and first >= last:
@@ -207,27 +199,37 @@ def _scan(
     expired: int | None,
     *,
     backward: bool,
-) -> Iterator[tuple[Any, ...]]:
-    """Read the live rows of a range in order, each with its key as the last item."""
+) -> Iterable[tuple[Any, ...]]:
+    """Read the live records of a range in order, each with its key as the last item."""
     rows = source.rows
     if expired is None:
         return connection.execute(rows.scan_backward if backward else rows.scan_forward, bounds)
     return connection.execute(rows.scan_backward_live if backward else rows.scan_forward_live, (*bounds, expired))
 
 
-def _read_page(records: Iterator[tuple[Any, ...]], selector: Selector, limit: int) -> _Page:
+def _copy_page(
+    connection: sqlite3.Connection, source: Source, bounds: tuple[bytes, bytes], limit: int, *, backward: bool
+) -> _Page:
+    """Read one page of rows that are returned as they are stored."""
+    rows: list[bytes] = []
+    total = 0
+    sql = source.rows.copy_backward if backward else source.rows.copy_forward
+    for row, size in connection.execute(sql, bounds):
+        if len(rows) == limit or total >= MAX_PAGE_SIZE:
+            return _Page(rows, total, row)
+        rows.append(row)
+        total += size
+    return _Page(rows, total, None)
+
+
+def _select_page(records: Iterable[tuple[Any, ...]], selector: Selector, limit: int) -> _Page:
     """Read one page: at most `limit` rows or 4 MB, counted before filtering."""
     rows: list[bytes] = []
-    scanned = total = 0
-    for row, size, oldest, newest, _ in records:
+    total = 0
+    for scanned, (row, size, oldest, newest, _) in enumerate(records):
         if scanned == limit or total >= MAX_PAGE_SIZE:
-            return _Page(rows, total, decode_key(row))
-        scanned += 1
-        if selector.copies_all:
-            rows.append(row)
-            total += size
-            continue
-        selected, billed = selector.select(Record(row, size, oldest, newest))
+            return _Page(rows, total, row)
+        selected, billed = selector.select(row, size, oldest, newest)
         total += billed
         if selected is not None:
             rows.append(selected)

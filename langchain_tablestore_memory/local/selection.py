@@ -11,16 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .conditions import ColumnPage, Filter, parse_filter, row_versions
+from .conditions import ColumnPage, Filter, look_up, parse_filter, row_versions
 from .errors import parameter_invalid
 from .limits import MAX_COLUMNS_PER_REQUEST
-from .plainbuffer import StoredCell, cells_size, decode_row, encode_row
+from .plainbuffer import StoredCell, cells_size, decode_row, decode_values, encode_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .catalogue import Options, Source
-    from .storage import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Selection:
         max_versions: How many versions of each column to return, None for all.
         time_range: The first version to return and the first one not to, in milliseconds.
         filter: Which rows, or which page of columns, to return.
-        whole: Whether all columns of all rows are returned, if only one version of each is kept.
+        whole: Whether all columns are returned, if only one version of each is kept.
     """
 
     columns: frozenset[bytes] | None
@@ -75,7 +74,7 @@ def parse_selection(request: Any, no_version: str) -> Selection:
     start = request.start_column.encode() if request.HasField("start_column") else None
     end = request.end_column.encode() if request.HasField("end_column") else None
     filter_ = parse_filter(request.filter) if request.HasField("filter") else None
-    whole = columns is None and start is None and end is None and time_range is None and filter_ is None
+    whole = columns is None and start is None and end is None and time_range is None
     return Selection(columns, start, end, max_versions, time_range, filter_, whole)
 
 
@@ -114,36 +113,49 @@ class Selector:
             column.name in selection.columns for column in source.key
         )
         options = source.table.options
-        self._max_versions = _fewest(selection.max_versions, options.max_versions)
+        kept = options.max_versions
+        self._max_versions = kept if selection.max_versions is None else min(kept, selection.max_versions)
+        self._filter = selection.filter if isinstance(selection.filter, Filter) else None
+        self._page = selection.filter if isinstance(selection.filter, ColumnPage) else None
+        # Rows that are returned can be returned as they are stored, unless some of their cells have expired.
+        self._copies = selection.whole and self._page is None and source.table.widest_versions == 1
         self.expired = expiry(options, now)
-        copies = selection.whole and source.table.widest_versions == 1
-        self.copies_all = copies and self.expired is None
-        self._copies_live = copies
 
-    def select(self, record: Record) -> tuple[bytes | None, int]:
+    @property
+    def copies_all(self) -> bool:
+        """Whether every row is returned as it is stored."""
+        return self._copies and self._filter is None and self.expired is None
+
+    def select(self, row: bytes, size: int, oldest: int | None, newest: int | None) -> tuple[bytes | None, int]:
         """Select from one row.
 
         Args:
-            record: The stored row.
+            row: The stored row.
+            size: Its size.
+            oldest: The time of its oldest cell, None without cells.
+            newest: The time of its newest cell, None without cells.
 
         Returns:
             The row to send, or None where it is not to be seen, and the size that is billed for reading it.
         """
-        row, size, oldest, newest = record
         expired = self.expired
         if expired is not None and newest is not None and newest <= expired:
             return None, 0
-        if self._copies_live and (expired is None or oldest is None or oldest > expired):
-            return row, size
+        if self._copies and (expired is None or oldest is None or oldest > expired):
+            if self._filter is None or self._filter.passes(look_up(decode_values(row))):
+                return row, size
+            return None, size
+        return self._rebuild(row)
+
+    def _rebuild(self, row: bytes) -> tuple[bytes | None, int]:
         key, stored = decode_row(row)
         cells = self._choose(stored)
         size = cells_size(key) + cells_size(cells)
         if not cells and self._selection.columns is not None and not self._names_key:
             return None, size
-        filter_ = self._selection.filter
-        if isinstance(filter_, ColumnPage):
-            cells = filter_.cut(cells)
-        elif filter_ is not None and not filter_.passes(row_versions(key, cells)):
+        if self._page is not None:
+            cells = self._page.cut(cells)
+        elif self._filter is not None and not self._filter.passes(row_versions(key, cells)):
             return None, size
         return encode_row(key, cells), size
 
@@ -197,7 +209,3 @@ def expiry(options: Options, now: int) -> int | None:
         The newest version that has expired, in milliseconds; None where none ever does.
     """
     return None if options.time_to_live < 0 else now - options.time_to_live * 1000
-
-
-def _fewest(asked: int | None, kept: int) -> int:
-    return kept if asked is None else min(asked, kept)

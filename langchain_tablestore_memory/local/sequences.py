@@ -56,15 +56,14 @@ def fill_auto_increment(connection: sqlite3.Connection, table: Table, key: list[
     Args:
         connection: A connection with a write transaction.
         table: The table.
-        key: The primary key.
+        key: The primary key, with a placeholder.
         now: The time in milliseconds.
 
     Returns:
         The primary key of the row to write.
     """
     place = table.auto_increment
-    if place is None or key[place].value[0] != AUTO_INCREMENT:
-        return key
+    assert place is not None
     (value,) = connection.execute(
         "INSERT INTO sequences (table_id, last) VALUES (?, ?) ON CONFLICT (table_id)"
         " DO UPDATE SET last = max(last + 1, excluded.last) RETURNING last",

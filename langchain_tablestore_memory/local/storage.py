@@ -14,7 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from .errors import StorageError
-from .plainbuffer import cells_size, encode_row
+from .plainbuffer import cells_size, decode_timestamp, encode_row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,8 @@ def make_record(row: Row) -> Record:
     Returns:
         Its record.
     """
-    times = [cell.timestamp for cell in row.cells]
+    # Mostly all cells are of one time.
+    times = [decode_timestamp(stamp) for stamp in {cell.wire[-10:-2] for cell in row.cells}]
     return Record(
         encode_row(row.key, row.cells),
         cells_size(row.key) + cells_size(row.cells),
@@ -97,6 +98,8 @@ class RowTable:
     """
 
     __slots__ = (
+        "copy_backward",
+        "copy_forward",
         "create",
         "delete",
         "drop",
@@ -127,12 +130,15 @@ class RowTable:
         self.delete = f"DELETE FROM {name} WHERE key = ?"  # noqa: S608 - the name is ours
         self.get = f"SELECT {columns} FROM {name} WHERE key = ?"  # noqa: S608
         self.get_live = f"SELECT {columns} FROM {name} WHERE key = ? {live}"  # noqa: S608
-        forward = f"SELECT {columns}, key FROM {name} WHERE key >= ? AND key < ?"  # noqa: S608
-        backward = f"SELECT {columns}, key FROM {name} WHERE key <= ? AND key > ?"  # noqa: S608
-        self.scan_forward = f"{forward} ORDER BY key"
-        self.scan_forward_live = f"{forward} {live} ORDER BY key"
-        self.scan_backward = f"{backward} ORDER BY key DESC"
-        self.scan_backward_live = f"{backward} {live} ORDER BY key DESC"
+        forward, backward = "WHERE key >= ? AND key < ?", "WHERE key <= ? AND key > ?"
+        scan = f"SELECT {columns}, key FROM {name}"  # noqa: S608
+        self.scan_forward = f"{scan} {forward} ORDER BY key"
+        self.scan_forward_live = f"{scan} {forward} {live} ORDER BY key"
+        self.scan_backward = f"{scan} {backward} ORDER BY key DESC"
+        self.scan_backward_live = f"{scan} {backward} {live} ORDER BY key DESC"
+        copy = f"SELECT row, size FROM {name}"  # noqa: S608
+        self.copy_forward = f"{copy} {forward} ORDER BY key"
+        self.copy_backward = f"{copy} {backward} ORDER BY key DESC"
 
 
 class Database:

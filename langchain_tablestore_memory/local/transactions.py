@@ -29,7 +29,7 @@ from .storage import Record, make_record
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
 
     from .catalogue import Catalogue, Table
     from .plainbuffer import Row
@@ -63,7 +63,7 @@ class Transactions:
     def start(self, body: bytes) -> bytes:
         """Carry out StartLocalTransaction."""
         request = parse(tables.StartLocalTransactionRequest, body)
-        key = decode_request_row(request.key).key
+        key = decode_request_row(request.key, None).key
         now = self._now()
         with self._database.write() as connection:
             source = self._catalogue.find(connection, request.table_name)
@@ -134,8 +134,8 @@ class Overlay:
         return self._staged.get(key, record)
 
     def merge(
-        self, records: Iterator[tuple[Any, ...]], bounds: tuple[bytes, bytes], *, backward: bool
-    ) -> Iterator[tuple[Any, ...]]:
+        self, records: Iterable[tuple[Any, ...]], bounds: tuple[bytes, bytes], *, backward: bool
+    ) -> Iterable[tuple[Any, ...]]:
         """Merge the transaction's rows into a scan of the table.
 
         Args:
@@ -153,7 +153,7 @@ class Overlay:
                 seen.pop(key, None)
                 if staged is not None:
                     seen[key] = (*staged, key)
-        return iter([seen[key] for key in sorted(seen, reverse=backward)])
+        return [seen[key] for key in sorted(seen, reverse=backward)]
 
 
 def find_transaction(

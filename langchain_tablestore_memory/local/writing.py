@@ -20,7 +20,7 @@ from .errors import (
     parameter_invalid,
     table_not_exist,
 )
-from .keys import KeyUse, check_key, encode_key, encode_key_value
+from .keys import KeyUse, encode_key, encode_key_value
 from .limits import MAX_REQUEST_SIZE, MAX_ROWS_PER_WRITE
 from .messages import consumed, parse, tables
 from .mutations import Mutation, parse_mutation
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from .catalogue import Catalogue, Table
+    from .catalogue import Catalogue, Source, Table
     from .conditions import Filter
+    from .keys import KeyReader
     from .plainbuffer import KeyCell
     from .storage import Database
     from .transactions import Transaction
@@ -97,17 +98,14 @@ class Writer:
         """Carry out BatchWriteRow: rows fail on their own, anything else fails the whole request."""
         request = parse(tables.BatchWriteRowRequest, body)
         _check_batch_shape(request)
-        batches = [
-            (part.table_name, [_parse_write(row, row.type, row.row_change) for row in part.rows])
-            for part in request.tables
-        ]
+        batches = [(part.table_name, self._parse_batch(part)) for part in request.tables]
         _check_batch_rows(batches)
         atomic = _is_atomic(request)
         answer = tables.BatchWriteRowResponse()
         now = self._now()
         with self._database.write() as connection:
             targets = [self._find(connection, name) for name, _ in batches]
-            for table, (name, writes) in zip(targets, batches, strict=True):
+            for source, (name, writes) in zip(targets, batches, strict=True):
                 part = answer.tables.add(table_name=name)
                 refusal = _atomic_refusal(writes) if atomic else None
                 for write in writes:
@@ -115,7 +113,7 @@ class Writer:
                     try:
                         if refusal is not None:
                             raise refusal
-                        outcome = _apply(connection, table, write, request.transaction_id, now)
+                        outcome = _apply(connection, source, write, request.transaction_id, now)
                     except RequestError as error:
                         row_answer.is_ok = False
                         row_answer.error.code = error.code
@@ -129,7 +127,7 @@ class Writer:
         return bytes(answer.SerializeToString())
 
     def _write_one(self, request: Any, kind: int, row: bytes) -> bytes:
-        write = _parse_write(request, kind, row)
+        write = _parse_write(request, kind, row, self._catalogue.reader(request.table_name))
         size = write.mutation.size
         if size > MAX_REQUEST_SIZE:
             raise parameter_invalid(
@@ -138,27 +136,31 @@ class Writer:
             )
         now = self._now()
         with self._database.write() as connection:
-            table = self._find(connection, request.table_name)
-            outcome = _apply(connection, table, write, request.transaction_id, now)
+            source = self._find(connection, request.table_name)
+            outcome = _apply(connection, source, write, request.transaction_id, now)
         answer = consumed(outcome.read, outcome.write)
         if outcome.row:
             answer += bytes(tables.PutRowResponse(row=outcome.row).SerializePartialToString())
         return answer
 
-    def _find(self, connection: sqlite3.Connection, name: str) -> Table:
+    def _parse_batch(self, part: Any) -> list[_Write]:
+        reader = self._catalogue.reader(part.table_name)
+        return [_parse_write(row, row.type, row.row_change, reader) for row in part.rows]
+
+    def _find(self, connection: sqlite3.Connection, name: str) -> Source:
         source = self._catalogue.find(connection, name)
         if source is None:
             raise table_not_exist()
         if source.index is not None:
             raise parameter_invalid("Can't write index table directly.")
-        return source.table
+        return source
 
 
-def _parse_write(message: Any, kind: int, row: bytes) -> _Write:
+def _parse_write(message: Any, kind: int, row: bytes, reader: KeyReader | None) -> _Write:
     condition = message.condition
     filter_ = parse_condition(condition.column_condition) if condition.HasField("column_condition") else None
     return _Write(
-        parse_mutation(kind, row),
+        parse_mutation(kind, row, reader),
         condition.row_existence,
         filter_,
         message.return_content.return_type == tables.RT_PK,
@@ -229,10 +231,10 @@ def _display(cell: KeyCell) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _apply(connection: sqlite3.Connection, table: Table, write: _Write, transaction_id: str, now: int) -> _Outcome:
+def _apply(connection: sqlite3.Connection, source: Source, write: _Write, transaction_id: str, now: int) -> _Outcome:
     """Carry out one write; refuses it before anything is changed."""
-    mutation = write.mutation
-    check_key(mutation.key, table.key, KeyUse.WRITE)
+    mutation, table = write.mutation, source.table
+    encoded = source.check_key(mutation.row, KeyUse.WRITE)
     check_auto_increment(
         table, mutation.key, mutation.kind, write.expectation, has_condition=write.condition is not None
     )
@@ -243,8 +245,10 @@ def _apply(connection: sqlite3.Connection, table: Table, write: _Write, transact
         transaction = find_transaction(connection, transaction_id, table, partition, now)
     else:
         check_unlocked(connection, table, partition, now)
-    key = fill_auto_increment(connection, table, mutation.key, now)
-    encoded = encode_key(key)
+    key = mutation.key
+    if mutation.has_auto_increment:
+        key = fill_auto_increment(connection, table, key, now)
+        encoded = encode_key(key)
     before = None
     if write.is_conditional or mutation.needs_cells_before or needs_row_before(table):
         before = _row_before(connection, table, encoded, transaction)
