@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+import tablestore
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tablestore_for_agent_memory.base.common import MetaType as PeerMetaType
 
@@ -28,6 +29,10 @@ from langchain_tablestore_memory.core.columns import (
     split_text,
 )
 from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.local import Tablestore, ots_client
+
+# Machines that run tests are busy: how long an example takes says nothing.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 RESERVED = frozenset({"session_id", "update_time", "content"})
 
@@ -60,6 +65,7 @@ keys = st.one_of(
 )
 
 
+@unhurried
 @given(st.dictionaries(keys, values, max_size=5))
 @example({"$py:dict": 1})
 def test_metadata_returns_exactly_as_given_and_sorted(metadata):
@@ -69,6 +75,7 @@ def test_metadata_returns_exactly_as_given_and_sorted(metadata):
     assert list(returned) == sorted(metadata)
 
 
+@unhurried
 @given(st.dictionaries(keys, values, max_size=5))
 def test_columns_are_what_the_sdk_and_the_service_take(metadata):
     columns = encode_metadata(metadata, reserved=RESERVED)
@@ -78,6 +85,37 @@ def test_columns_are_what_the_sdk_and_the_service_take(metadata):
         assert name == METADATA_COLUMN or is_metadata_column(name, reserved=RESERVED)
         assert name not in RESERVED
         assert type(value) in {str, int, float, bool, bytearray}
+
+
+@pytest.fixture(scope="module")
+def client():
+    client = ots_client(Tablestore(None))
+    client.create_table(
+        tablestore.TableMeta("rows", [("session_id", "STRING")]),
+        tablestore.TableOptions(),
+        tablestore.ReservedThroughput(tablestore.CapacityUnit(0, 0)),
+    )
+    return client
+
+
+def through_engine(client, metadata):
+    key = [("session_id", "s")]
+    client.put_row("rows", tablestore.Row(key, encode_metadata(metadata, reserved=RESERVED)))
+    _, row, _ = client.get_row("rows", key, max_version=1)
+    return decode_metadata({column[0]: column[1] for column in row.attribute_columns}, reserved=RESERVED)
+
+
+@unhurried
+@given(st.dictionaries(keys, values, max_size=5))
+@example({"empty": "", "none": bytearray(), "zero": -0.0, "least": -(2**63), "nul": "\x00", "tiny": 5e-324})
+def test_metadata_returns_from_a_table(client, metadata):
+    returned = through_engine(client, metadata)
+    assert repr(returned) == repr(dict(sorted(metadata.items())))
+
+
+def test_long_values_return_from_a_table(client):
+    metadata = {"text": "中" * 800_000, "bytes": bytearray(b"x" * 100_000), "many": list(range(10_000))}
+    assert through_engine(client, metadata) == metadata
 
 
 def test_scalars_become_columns_and_the_rest_one_json_column():

@@ -18,6 +18,10 @@ from langchain_tablestore_memory.core.columns import METADATA_COLUMN, encode_met
 from langchain_tablestore_memory.errors import FilterError, InvalidArgumentError
 from langchain_tablestore_memory.filters import Filters, fields, matches, parse, predicate, to_condition
 from langchain_tablestore_memory.filters.tree import All, And, Compare, Comparison, In, Not, Or
+from langchain_tablestore_memory.local import Tablestore, ots_client
+
+# Machines that run tests are busy: how long an example takes says nothing.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 # --- What is accepted ---------------------------------------------------------------------------------------
 
@@ -393,6 +397,7 @@ def naive(tree, row):
     return all(found) if tree.match.name == "ALL" else any(found)
 
 
+@unhurried
 @given(filters, st.lists(rows, min_size=1, max_size=4))
 def test_matches_agrees_with_a_naive_reading(tree, many):
     accepts = predicate(tree)
@@ -431,7 +436,7 @@ def count(condition):
     return 1
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@unhurried
 @given(filters, st.lists(rows, min_size=1, max_size=6), st.integers(1, 12))
 @example(Filters.gt("a", 2**63 - 1), [{"a": 2.0**63}, {"a": 2**63 - 1}], 10)
 @example(Filters.lt("a", -(2**63)), [{"a": -(2**63)}], 10)
@@ -464,7 +469,7 @@ def has_like(tree):
     return any(has_like(child) for child in children)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@unhurried
 @given(filters.filter(lambda tree: fields(tree) and not has_like(tree)), st.lists(column_rows, min_size=1, max_size=6))
 def test_the_condition_is_exact_where_columns_say_it_all(tree, many):
     condition = to_condition(tree, columns=lambda _: True, max_nodes=1000)
@@ -472,6 +477,7 @@ def test_the_condition_is_exact_where_columns_say_it_all(tree, many):
         assert matches(tree, row) == (condition is None or evaluate(condition, row))
 
 
+@unhurried
 @given(filters, st.lists(st.tuples(rows, st.integers(-2, 2)), min_size=1, max_size=6), st.integers(-2, 2))
 def test_fixed_columns_count_also_for_rows_with_overflow(tree, many, time):
     tree = Filters.logical_and([tree, Filters.eq("update_time", time)])
@@ -480,6 +486,49 @@ def test_fixed_columns_count_also_for_rows_with_overflow(tree, many, time):
         passed = evaluate(condition, {**dict(encode_metadata(row)), "update_time": at})
         assert passed or not matches(tree, {**row, "update_time": at})
         assert not passed or at == time
+
+
+@pytest.fixture(scope="module")
+def client():
+    client = ots_client(Tablestore(None))
+    client.create_table(
+        tablestore.TableMeta("rows", [("id", "INTEGER")]),
+        tablestore.TableOptions(),
+        tablestore.ReservedThroughput(tablestore.CapacityUnit(0, 0)),
+    )
+    return client
+
+
+def select(client, condition):
+    """Ids of the rows that the engine passes."""
+    _, following, found, _ = client.get_range(
+        "rows",
+        tablestore.Direction.FORWARD,
+        [("id", tablestore.INF_MIN)],
+        [("id", tablestore.INF_MAX)],
+        column_filter=condition,
+        max_version=1,
+    )
+    assert following is None
+    return {row.primary_key[0][1] for row in found}
+
+
+@unhurried
+@given(filters, st.lists(rows, min_size=1, max_size=6))
+def test_the_engine_evaluates_conditions_so(client, tree, many):
+    for number, row in enumerate(many):
+        client.put_row("rows", tablestore.Row([("id", number)], encode_metadata(row)))
+    try:
+        condition = to_condition(tree, columns=is_metadata_column, overflow_column=METADATA_COLUMN)
+        passed = select(client, condition)
+        assert passed >= {number for number, row in enumerate(many) if matches(tree, row)}
+        if condition is not None:
+            assert passed == {
+                number for number, row in enumerate(many) if evaluate(condition, dict(encode_metadata(row)))
+            }
+    finally:
+        for number in range(len(many)):
+            client.delete_row("rows", tablestore.Row([("id", number)]))
 
 
 # --- Conditions are tight -----------------------------------------------------------------------------------
