@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection, connect
-from langchain_tablestore_memory.core.checks import check_count, check_optional_time
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
@@ -199,13 +199,13 @@ class MemoryStore:
 
         `SessionRegistry.delete_user` deletes the messages too.
         """
-        yield from self._delete_session_rows(self._list_sessions(user_id))
+        yield from self._delete_session_rows(check_id(user_id, "user_id"))
 
     delete_sessions, adelete_sessions = operation(_delete_sessions)
 
     def _delete_all_sessions(self) -> Program[None]:
         """Delete all sessions of all users and leave their messages."""
-        yield from self._delete_session_rows(self._list_all_sessions())
+        yield from self._delete_session_rows(None)
 
     delete_all_sessions, adelete_all_sessions = operation(_delete_all_sessions)
 
@@ -224,7 +224,7 @@ class MemoryStore:
             max_count: How many at the most.
             batch_size: Rows per request, 1 to 5000; chosen by default.
         """
-        return self._scan_sessions(user_id, metadata_filter, max_count, batch_size)
+        return self._scan_sessions(check_id(user_id, "user_id"), metadata_filter, max_count, batch_size)
 
     list_sessions, alist_sessions = listing(_list_sessions)
 
@@ -498,10 +498,14 @@ class MemoryStore:
             page_size=_optional_count(batch_size, "batch_size", MAX_PAGE),
         )
 
-    def _delete_session_rows(self, sessions: PreparedScan[Session]) -> Program[None]:
-        while not sessions.finished:
-            page = yield from sessions.fetch()
-            yield from write_rows([delete_row(self._table, _key(each), name=_name(each)) for each in page])
+    def _delete_session_rows(self, user_id: str | None) -> Program[None]:
+        # Keys alone: a row that cannot be read as a session can be deleted all the same.
+        scan = self._sessions.scan(user_id, lambda row: row.key, columns=["user_id"])
+        while not scan.finished:
+            keys = yield from scan.fetch()
+            yield from write_rows(
+                [delete_row(self._table, list(key.items()), name=f"session {key['session_id']!r}") for key in keys]
+            )
 
 
 def _connection(connection: Any, client: Any, settings: Mapping[str, Any]) -> tuple[Connection, bool]:

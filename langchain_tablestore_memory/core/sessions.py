@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,7 +12,13 @@ from tablestore import INF_MAX, INF_MIN, Condition, Row, RowExistenceExpectation
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time, check_time
+from langchain_tablestore_memory.core.checks import (
+    MAX_KEY_BYTES,
+    check_count,
+    check_id,
+    check_optional_time,
+    check_time,
+)
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
 from langchain_tablestore_memory.core.conversations import conversation_of, user_conversations
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
@@ -384,10 +391,11 @@ class SessionRegistry:
             deleted += len(rows)
         # Messages whose session row was never written.
         low, high = user_conversations(user_id)
-        yield from self._messages._delete_range(  # noqa: SLF001 - a program of ours
-            [("session_id", low), ("create_time", INF_MIN), ("message_id", INF_MIN)],
-            [("session_id", high), ("create_time", INF_MIN), ("message_id", INF_MIN)],
-        )
+        if len(low.encode()) < MAX_KEY_BYTES:
+            yield from self._messages._delete_range(  # noqa: SLF001 - a program of ours
+                [("session_id", low), ("create_time", INF_MIN), ("message_id", INF_MIN)],
+                [("session_id", high), ("create_time", INF_MIN), ("message_id", INF_MIN)],
+            )
         return deleted
 
     delete_user, adelete_user = operation(_delete_user)
@@ -580,7 +588,11 @@ class SessionRegistry:
             raise
 
     def _delete_messages(self, row: StoredRow | None, session_id: str, user_id: str) -> Program[None]:
-        conversations = {conversation_of(user_id, session_id)} if user_id != DEFAULT_USER else set()
+        conversations = set()
+        if user_id != DEFAULT_USER:
+            # Where both ids together are too long for a key, no conversation can have that name.
+            with contextlib.suppress(InvalidArgumentError):
+                conversations.add(conversation_of(user_id, session_id))
         if row is not None:
             conversations.add(conversation_in(row))
         for conversation in sorted(conversations):
