@@ -256,8 +256,8 @@ def test_the_version_is_the_packages(run):
 def test_without_a_command_it_lists_its_commands(run):
     result = run()
     assert (result.returncode, result.stderr) == (0, "")
-    assert "serve" in result.stdout
-    assert "demo" in result.stdout
+    commands = re.findall(r"^  (\w\S*)  ", result.stdout.partition("Commands:")[2], re.MULTILINE)
+    assert commands == ["serve", "demo"]
 
 
 def test_help_does_not_tell_of_options_for_rehearsals(run):
@@ -277,3 +277,73 @@ def test_the_installed_script_is_this_command():
 
     (script,) = entry_points(group="console_scripts", name="tablestore-memory")
     assert script.value == "langchain_tablestore_memory.cli:main"
+
+
+def lines_of(output):
+    return [line.strip() for line in output.splitlines()]
+
+
+def test_the_demo_keeps_lists_and_resumes_conversations(run):
+    result = run("demo")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "offline stand-in" in result.stdout
+    lines = lines_of(result.stdout)
+    assert "stand-in  You live in Hangzhou." in lines
+    assert "stand-in  你喜欢吃小笼包。" in lines
+    first, second, listing, resumed = (
+        next(index for index, line in enumerate(lines) if line.startswith(f"{number}. ")) for number in range(1, 5)
+    )
+    titles = [line for line in lines[listing:resumed] if line.startswith("│") and "2" in line]
+    assert len(titles) == 2
+    assert titles[0].startswith("│ 你好")
+    assert titles[1].startswith("│ Hi! My name is Mei")
+    assert "stand-in  You have a cat called Mochi." in lines[resumed:]
+    assert "stand-in  You have a cat called Mochi." not in lines[first:resumed]
+    processes = re.findall(r"[Pp]rocess (\d+)", result.stdout)
+    assert processes[0] == processes[1] != processes[2]
+    assert second > first
+
+
+def test_the_demo_keeps_its_conversations_in_a_folder_that_is_named(run, tmp_path):
+    from langchain_tablestore_memory import SessionRegistry, TablestoreChatMessageHistory, connect
+
+    assert run("demo", "--data", tmp_path / "kept").returncode == 0
+    with connect(f"local:{tmp_path / 'kept'}") as connection:
+        sessions = SessionRegistry(connection).list("demo").items
+        assert [(session.session_id, session.message_count) for session in sessions] == [
+            ("english", 10),
+            ("chinese", 6),
+        ]
+        history = TablestoreChatMessageHistory("english", user_id="demo", connection=connection)
+        assert "Mochi" in history.messages[-3].text
+    again = run("demo", "--data", tmp_path / "kept")
+    assert (again.returncode, again.stderr) == (0, "")
+
+
+def test_the_demo_leaves_nothing_behind(run, tmp_path, environment):
+    environment["TMPDIR"] = str(tmp_path)
+    assert run("demo").returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_ignores_settings_of_the_service(run, environment):
+    environment["TABLESTORE_ENDPOINT"] = "http://127.0.0.1:9"
+    assert run("demo").returncode == 0
+
+
+def test_the_demo_survives_an_output_without_chinese(run, environment):
+    environment["PYTHONIOENCODING"] = "ascii"
+    result = run("demo")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "You have a cat called Mochi." in result.stdout
+
+
+def test_the_demo_in_a_folder_that_cannot_be_written_is_one_line(run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = run("demo", "--data", tmp_path / "file")
+    assert is_one_line_about(result, "cannot be written")
+
+
+def test_the_module_is_the_command(run):
+    result = run("--version", command=[sys.executable, "-m", "langchain_tablestore_memory.cli"])
+    assert (result.returncode, result.stdout) == (0, version("langchain-tablestore-memory") + "\n")
