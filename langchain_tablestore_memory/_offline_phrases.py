@@ -136,8 +136,7 @@ STATEMENTS: tuple[Statement, ...] = (
         "pets",
         _i(
             rf"\bI(?:'ve| have)(?: got)? (?P<value>(?:an?|one|two|three|four|five|\d+) (?:\w+ )?{_PET}s?\b"
-            rf"(?: (?:called|named) [^,;.!?\n]+?)?)",
-            _END,
+            rf"(?: (?:called|named) [^,;.!?\n]+?{_END})?)",
         ),
     ),
     Statement(None, _i(r"\bmy (?P<noun>[\w' -]{1,40}?) (?:is|are|was) ", _VALUE, _END)),
