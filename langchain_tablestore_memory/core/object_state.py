@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 _CORE_PREFIX = "langchain_core:"
 
@@ -107,11 +108,16 @@ def model_state(model: BaseModel) -> tuple[dict[str, Any], dict[str, Any], dict[
         if name in values
         and (
             name in given
-            or field.default_factory_takes_validated_data
+            or _depends_on_others(field)
             or not is_default(values[name], field.get_default(call_default_factory=True))
         )
     }
     return fields, model.__pydantic_extra__ or {}, model.__pydantic_private__ or {}
+
+
+def _depends_on_others(field: FieldInfo) -> bool:
+    """Whether a field's default is made from the fields before it, which pydantic 2.10 brought."""
+    return bool(getattr(field, "default_factory_takes_validated_data", False))
 
 
 def is_default(value: Any, default: Any) -> bool:
@@ -141,7 +147,7 @@ def restore_model(
             state[name] = fields[name]
         elif field.is_required():
             raise MessageDecodeError(f"lacks the field {name!r} of {cls.__name__}.")
-        elif field.default_factory_takes_validated_data:
+        elif _depends_on_others(field):
             state[name] = field.get_default(call_default_factory=True, validated_data=state)
         else:
             state[name] = field.get_default(call_default_factory=True)

@@ -337,9 +337,15 @@ def changed(message, **fields):
         (HumanMessage("x", additional_kwargs={"f": print}), r"HumanMessage\['additional_kwargs'\]\['f'\] is of type"),
         (HumanMessage("x", more=object()), r"HumanMessage\['\$extra'\]\['more'\] is of type builtins.object"),
         (ToolMessage("x", tool_call_id="c", artifact=np.array([print])), r"\['artifact'\] is a numpy value"),
-        (HumanMessage("x", id="\ud800"), r"HumanMessage\['id'\] has a lone surrogate"),
-        (HumanMessage([{"text": "\ud800"}]), r"HumanMessage\['content'\]\[0\]\['text'\] has a lone surrogate"),
-        (HumanMessage("secret \ud800"), "the HumanMessage's content has a lone surrogate at position 7"),
+        (changed(HumanMessage("x"), id="\ud800"), r"HumanMessage\['id'\] has a lone surrogate"),
+        (
+            changed(HumanMessage("x"), content=[{"text": "\ud800"}]),
+            r"HumanMessage\['content'\]\[0\]\['text'\] has a lone surrogate",
+        ),
+        (
+            changed(HumanMessage("x"), content="secret \ud800"),
+            "the HumanMessage's content has a lone surrogate at position 7",
+        ),
     ],
 )
 def test_what_cannot_be_kept_is_refused_by_name(message, error):
