@@ -532,26 +532,37 @@ class SessionRegistry:
         wants = filters.predicate(wanted)
         upper = (INF_MAX if last is None else last, INF_MAX) if start is None else tuple(start)
         lower = (INF_MIN if first is None else first, INF_MIN)
+        asked = filters.fields(wanted)
 
-        def decode(row: StoredRow) -> Session | None:
+        def wanted_session(row: StoredRow) -> Session | None:
             session = decode_session(row)
             return session if wants(session.metadata) else None
+
+        def decide(rows: Sequence[StoredRow]) -> Program[Sequence[StoredRow | None]]:
+            # A field that a row of the index lacks may be in the table all the same: not every value fits a column.
+            whole: list[StoredRow | None] = [*rows]
+            doubtful = [position for position, row in enumerate(rows) if not asked <= row.columns.keys()]
+            found = yield from self._complete([rows[position] for position in doubtful])
+            for position, row in zip(doubtful, found, strict=True):
+                whole[position] = row
+            return [row if full and wanted_session(full) else None for row, full in zip(rows, whole, strict=True)]
 
         def begin(table: Table) -> Scan[Session]:
             index = table.index(self.schema.indexes[0])
             carried = set(index.columns)
-            complete = not full and set(needed) <= carried and filters.fields(wanted) <= carried
+            covered = not full and {*needed, *asked} <= carried
+            possible = filters.parse({"$or": [wanted, *(filters.Filters.exists(name, False) for name in asked)]})
             return Scan(
                 index.name,
                 index_key(user_id, *upper),
                 index_key(user_id, *lower),
-                decode,
+                decode_session if covered else wanted_session,
                 backward=True,
-                condition=filters.to_condition(wanted, columns=is_session_metadata) if complete else None,
+                condition=filters.to_condition(possible, columns=is_session_metadata) if covered else None,
                 limit=limit,
-                drops=bool(filters.fields(wanted)),
+                drops=bool(asked),
                 page_size=page_size,
-                complete=None if complete else self._complete,
+                complete=(decide if asked else None) if covered else self._complete,
             )
 
         return IndexScan(self._connection, self.schema, begin)
