@@ -1,28 +1,21 @@
 """CRC-8 of PlainBuffer (polynomial x^8 + x^2 + x + 1, start value 0), fast without native code.
 
-A byte-wise table loop costs about 35 ns a byte, which for a message of some kilobytes is more than everything
-else that is done to it. But a CRC is the remainder of a polynomial division, and 127 is the order of x modulo
-this
-polynomial: x^127 leaves the remainder 1. So bits that lie a multiple of 127 apart may be added up (XOR)
-before dividing. Python's big integers do that in C, in halving steps, until 127 bits are left; eight look-ups
-finish it.
+A byte-wise table loop costs about 35 ns a byte, which for a message of some kilobytes is more than
+everything else that is done to it. But a CRC is the remainder of a polynomial division, and 127 is the order
+of x modulo this polynomial: x^127 leaves the remainder 1. So bits that lie a multiple of 127 apart may be
+added up (XOR) before dividing. Python's big integers do that in C, in halving steps, until 127 bits are left
+for the loop.
 """
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_POLYNOMIAL = 0x107
-_ORDER = 127
-# Below this many bytes the loop is quicker than the folding.
-_LOOP_LIMIT = 24
-
-_words = struct.Struct(">8H")
-_unpack_words: Callable[[bytes], tuple[int, ...]] = _words.unpack
+_POLYNOMIAL: Final = 0x107
+_ORDER: Final = 127
+# The bytes that 127 bits need, and above which folding is quicker than the loop alone.
+_FOLDED_LENGTH: Final = 16
+_LOOP_LIMIT: Final = 40
 
 
 def _remainder_table() -> bytes:
@@ -35,51 +28,18 @@ def _remainder_table() -> bytes:
     return bytes(remainders)
 
 
-def _word_tables() -> list[bytes]:
-    """Tables of the CRC of a 16-bit word that is followed by 0, 1, ... 7 further words of zeros."""
-    advance_word = bytes(_TABLE[_TABLE[byte]] for byte in range(256))
-    low = int.from_bytes(_TABLE, "big")
-    ones = int.from_bytes(b"\x01" * 256, "big")
-    # The CRC is linear, so the row of a high byte is the row of low bytes with one constant added to each.
-    tables = [b"".join((low ^ (advance_word[high] * ones)).to_bytes(256, "big") for high in range(256))]
-    while len(tables) < 8:  # noqa: PLR2004 - eight words hold 127 bits
-        tables.append(tables[-1].translate(advance_word))
-    return tables
+_TABLE: Final = _remainder_table()
 
 
-_TABLE = _remainder_table()
-_ADVANCE_EIGHT = _TABLE
-for _ in range(7):
-    _ADVANCE_EIGHT = _ADVANCE_EIGHT.translate(_TABLE)
-_W0, _W1, _W2, _W3, _W4, _W5, _W6, _W7 = _word_tables()
-
-
-def extend_crc8(crc: int, data: bytes) -> int:
-    """Continue a CRC over a few more bytes.
-
-    Args:
-        crc: The CRC so far; 0 to start.
-        data: The bytes that follow. Meant for short runs; see `crc8` for long ones.
-
-    Returns:
-        The CRC, 0 to 255.
-    """
+def _zeros_table(count: int) -> bytes:
+    """Make the table of the CRC of a byte that `count` zero bytes follow."""
     table = _TABLE
-    for byte in data:
-        crc = table[crc ^ byte]
-    return crc
+    for _ in range(count):
+        table = table.translate(_TABLE)
+    return table
 
 
-def advance_eight_bytes(crc: int) -> int:
-    """Continue a CRC over eight zero bytes; XOR the CRC of eight other bytes to have continued over those.
-
-    Args:
-        crc: The CRC so far.
-
-    Returns:
-        The CRC, 0 to 255.
-    """
-    return _ADVANCE_EIGHT[crc]
+_EIGHT_BYTES_ON: Final = _zeros_table(7)
 
 
 def crc8(data: bytes) -> int:
@@ -92,13 +52,29 @@ def crc8(data: bytes) -> int:
         The CRC, 0 to 255.
     """
     length = len(data)
-    if length < _LOOP_LIMIT:
-        return extend_crc8(0, data)
-    bits = int.from_bytes(data, "big")
-    width = _ORDER << (((length * 8 - 1) // _ORDER).bit_length() - 1)
-    while width >= _ORDER:
-        high = bits >> width
-        bits ^= (high << width) ^ high
-        width >>= 1
-    a, b, c, d, e, f, g, h = _unpack_words(bits.to_bytes(16, "big"))
-    return _W7[a] ^ _W6[b] ^ _W5[c] ^ _W4[d] ^ _W3[e] ^ _W2[f] ^ _W1[g] ^ _W0[h]
+    if length > _LOOP_LIMIT:
+        bits = int.from_bytes(data, "big")
+        width = _ORDER << (((length * 8 - 1) // _ORDER).bit_length() - 1)
+        while width >= _ORDER:
+            high = bits >> width
+            bits ^= (high << width) ^ high
+            width >>= 1
+        data = bits.to_bytes(_FOLDED_LENGTH, "big")
+    crc = 0
+    table = _TABLE
+    for byte in data:
+        crc = table[crc ^ byte]
+    return crc
+
+
+def join_crc8(crc: int, crc_of_eight_bytes: int) -> int:
+    """Compute the CRC of data that eight bytes follow from the CRCs of both.
+
+    Args:
+        crc: The CRC of the data.
+        crc_of_eight_bytes: The CRC of the eight bytes alone.
+
+    Returns:
+        The CRC of all, 0 to 255.
+    """
+    return _EIGHT_BYTES_ON[crc] ^ crc_of_eight_bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -41,7 +41,6 @@ class Versions(Protocol):
         """Return the encoded values of a column."""
 
 
-@runtime_checkable
 class Filter(Protocol):
     """A node of a filter."""
 
@@ -176,22 +175,22 @@ def absent_row(name: bytes) -> Sequence[bytes]:  # noqa: ARG001 - has no column 
     return ()
 
 
-def parse_filter(body: bytes) -> Filter | ColumnPage:
+def parse_filter(body: bytes) -> tuple[Filter | None, ColumnPage | None]:
     """Parse the filter of a read.
 
     Args:
         body: An encoded ``Filter`` message.
 
     Returns:
-        The filter.
+        The filter of rows, or the page of columns.
 
     Raises:
         RequestError: ``OTSParameterInvalid``.
     """
     message = _parse(filters.Filter, body, "filter")
     if message.type == filters.FT_COLUMN_PAGINATION:
-        return _parse_page(message.filter)
-    return _Parser().parse(message, "filter")
+        return None, _parse_page(message.filter)
+    return _Parser().parse(message, "filter"), None
 
 
 def parse_condition(body: bytes) -> Filter:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .checksum import advance_eight_bytes, crc8
+from .checksum import crc8, join_crc8
 from .values import value_size
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Stamper:
         if timestamp is not None:
             return StoredCell(name, value, wire)
         # Name and value are checked and encoded already; only the timestamp joins them.
-        checksum = advance_eight_bytes(wire[-1]) ^ self._checksum
+        checksum = join_crc8(wire[-1], self._checksum)
         return StoredCell(name, value, b"%b%b%c" % (wire[:-2], self._tail, checksum))
 
 

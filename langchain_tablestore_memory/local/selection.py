@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .conditions import ColumnPage, Filter, look_up, parse_filter, row_versions
+from .conditions import look_up, parse_filter, row_versions
 from .errors import parameter_invalid
 from .limits import MAX_COLUMNS_PER_REQUEST
 from .plainbuffer import StoredCell, cells_size, decode_row, decode_values, encode_row
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .catalogue import Options, Source
+    from .conditions import ColumnPage, Filter
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Selection:
         end_column: The first column name not to return any more, None for no bound.
         max_versions: How many versions of each column to return, None for all.
         time_range: The first version to return and the first one not to, in milliseconds.
-        filter: Which rows, or which page of columns, to return.
+        filter: Which rows to return, None for all.
+        page: Which page of columns to return, None for all.
         whole: Whether all columns are returned, if only one version of each is kept.
     """
 
@@ -41,7 +43,8 @@ class Selection:
     end_column: bytes | None
     max_versions: int | None
     time_range: tuple[int, int] | None
-    filter: Filter | ColumnPage | None
+    filter: Filter | None
+    page: ColumnPage | None
     whole: bool
 
 
@@ -73,9 +76,9 @@ def parse_selection(request: Any, no_version: str) -> Selection:
     columns = frozenset([name.encode() for name in request.columns_to_get]) if count else None
     start = request.start_column.encode() if request.HasField("start_column") else None
     end = request.end_column.encode() if request.HasField("end_column") else None
-    filter_ = parse_filter(request.filter) if request.HasField("filter") else None
-    whole = columns is None and start is None and end is None and time_range is None
-    return Selection(columns, start, end, max_versions, time_range, filter_, whole)
+    filter_, page = parse_filter(request.filter) if request.HasField("filter") else (None, None)
+    whole = columns is None and start is None and end is None and time_range is None and page is None
+    return Selection(columns, start, end, max_versions, time_range, filter_, page, whole)
 
 
 def _parse_time_range(message: Any, max_versions: int | None) -> tuple[int, int]:
@@ -115,10 +118,9 @@ class Selector:
         options = source.table.options
         kept = options.max_versions
         self._max_versions = kept if selection.max_versions is None else min(kept, selection.max_versions)
-        self._filter = selection.filter if isinstance(selection.filter, Filter) else None
-        self._page = selection.filter if isinstance(selection.filter, ColumnPage) else None
+        self._filter = selection.filter
         # Rows that are returned can be returned as they are stored, unless some of their cells have expired.
-        self._copies = selection.whole and self._page is None and source.table.widest_versions == 1
+        self._copies = selection.whole and source.table.widest_versions == 1
         self.expired = expiry(options, now)
 
     @property
@@ -153,8 +155,8 @@ class Selector:
         size = cells_size(key) + cells_size(cells)
         if not cells and self._selection.columns is not None and not self._names_key:
             return None, size
-        if self._page is not None:
-            cells = self._page.cut(cells)
+        if self._selection.page is not None:
+            cells = self._selection.page.cut(cells)
         elif self._filter is not None and not self._filter.passes(row_versions(key, cells)):
             return None, size
         return encode_row(key, cells), size
