@@ -157,15 +157,17 @@ def is_loopback(host: str) -> bool:
 
 
 async def _read(request: web.BaseRequest) -> bytes | None:
-    """The body of a request; None if it is larger than the service takes."""
-    if (request.content_length or 0) > MAX_BODY_SIZE:
-        return None
-    body = bytearray()
+    """The body of a request; None if it is larger than the service takes.
+
+    It is read to its end also then, and forgotten: clients see an answer only after they have sent everything.
+    """
+    size = 0
+    chunks = []
     async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BODY_SIZE:
-            return None
-    return bytes(body)
+        size += len(chunk)
+        if size <= MAX_BODY_SIZE:
+            chunks.append(chunk)
+    return b"".join(chunks) if size <= MAX_BODY_SIZE else None
 
 
 def _refuse(status: int, code: str, message: str) -> web.Response:

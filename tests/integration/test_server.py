@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 import tablestore
 import urllib3
+from blockbuster import BlockingError, blockbuster_ctx
+from tablestore.credentials import StaticCredentialsProvider
 from tablestore.protobuf import table_store_pb2
 from tablestore.retry import NoRetryPolicy
 
-from langchain_tablestore_memory.local import Server, Tablestore, ots_client
+from langchain_tablestore_memory.local import Server, Tablestore, async_ots_client, ots_client
+from langchain_tablestore_memory.local.engine import Engine
 
 
 @pytest.fixture
@@ -187,6 +192,7 @@ def test_a_body_over_the_limit_is_refused(server, chunked):
     response, error = post(server, body=body)
     assert (response.status, error.code) == (413, "OTSRequestBodyTooLarge")
     assert error.message == "The size of POST data is too large."
+    assert list(client(server.url).list_table()) == []
 
 
 def test_a_body_at_the_limit_is_read(server):
@@ -301,3 +307,111 @@ def test_an_unknown_durability_is_an_error():
 
 def test_no_secret_in_a_repr():
     assert "hidden" not in repr(Tablestore(None, access_key_secret="hidden"))
+
+
+# In the same process
+
+
+def test_an_async_client_serves_one_loop_after_another(service):
+    sdk = async_ots_client(service)
+    make_table(ots_client(service))
+
+    async def write_and_read(key):
+        await sdk.put_row("notes", tablestore.Row([("id", key)], [("text", key)]))
+        _, row, _ = await sdk.get_row("notes", [("id", key)])
+        await sdk.close()
+        return row.attribute_columns[0][1]
+
+    assert [asyncio.run(write_and_read(key)) for key in "abc"] == ["a", "b", "c"]
+
+
+async def test_an_async_client_does_not_block_the_loop(tmp_path):
+    with Tablestore(tmp_path) as service, blockbuster_ctx():
+        with pytest.raises(BlockingError):
+            time.sleep(0.001)  # noqa: ASYNC251 - what is to be caught
+        async with async_ots_client(service) as sdk:
+            assert list(await sdk.list_table()) == []
+            results = await asyncio.gather(*(sdk.list_table() for _ in range(50)))
+    assert results == [()] * 50
+
+
+@pytest.mark.parametrize("make", [ots_client, async_ots_client])
+def test_in_process_clients_sign_with_the_key_of_the_service(make):
+    with Tablestore(None, access_key_id="id", access_key_secret="chosen") as service:
+        assert call(make(service)) == []
+        assert call(make(service, region="cn-hangzhou")) == []
+        provider = StaticCredentialsProvider("id", "chosen")
+        assert call(make(service, credentials_provider=provider)) == []
+        with pytest.raises(tablestore.OTSServiceError, match="Signature mismatch"):
+            call(make(service, access_key_secret="wrong"))
+        with pytest.raises(tablestore.OTSServiceError, match="The AccessKeyID does not exist"):
+            call(make(service, access_key_id="other"))
+
+
+def call(sdk):
+    result = sdk.list_table()
+    return list(asyncio.run(result) if asyncio.iscoroutine(result) else result)
+
+
+def test_an_sdk_failure_is_raised_and_not_logged(service, caplog):
+    with pytest.raises(tablestore.OTSServiceError):
+        ots_client(service).describe_table("nowhere")
+    assert caplog.records == []
+
+
+def test_headers_may_come_in_any_case(service):
+    class Shouting:
+        def send_receive(self, url, headers, body):
+            return service.handle(url, {name.upper(): value for name, value in headers.items()}, body)
+
+    sdk = ots_client(service)
+    sdk.connection = Shouting()
+    assert list(sdk.list_table()) == []
+
+
+def test_what_goes_wrong_inside_is_logged_without_the_request(service, caplog, monkeypatch):
+    monkeypatch.setattr(Engine, "execute", lambda self, api, body: body[len(body)])
+    with pytest.raises(tablestore.OTSServiceError) as caught:
+        ots_client(service, retry_policy=NoRetryPolicy()).describe_table("secret_table")
+    assert (caught.value.http_status, caught.value.code) == (500, "OTSInternalServerError")
+    assert caught.value.message == "Internal server error."
+    (record,) = caplog.records
+    assert record.name == "langchain_tablestore_memory.local"
+    assert "IndexError" in caplog.text
+    assert "DescribeTable" in caplog.text
+    assert "secret_table" not in caplog.text
+
+
+def test_a_database_that_stays_locked_is_a_busy_server(service, caplog, monkeypatch):
+    def locked(self, api, body):
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY_SNAPSHOT
+        raise error
+
+    monkeypatch.setattr(Engine, "execute", locked)
+    with pytest.raises(tablestore.OTSServiceError) as caught:
+        ots_client(service, retry_policy=NoRetryPolicy()).list_table()
+    assert (caught.value.http_status, caught.value.code) == (503, "OTSServerBusy")
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-ots-date": "\ud800"},
+        {"x-ots-instancename": "\udcff"},
+        {"x-ots-signature": "\ud800", "x-ots-accesskeyid": "\x00"},
+        {"x-ots-signaturev4": "", "x-ots-signdate": "\ud800", "x-ots-signregion": ""},
+    ],
+)
+def test_whatever_the_headers_hold_there_is_an_answer(service, headers):
+    names = ("x-ots-apiversion", "x-ots-accesskeyid", "x-ots-instancename", "x-ots-signature", "x-ots-date")
+    complete = dict.fromkeys(names, "x") | {"x-ots-contentmd5": "1B2M2Y8AsgTpgAmY7PhCfg=="}
+    for method in ({}, {"x-ots-date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}.000Z", "x-ots-accesskeyid": "local"}):
+        response = service.handle("/ListTable", complete | method | headers, b"")
+        assert response.status in {400, 403}
+        assert table_store_pb2.Error.FromString(response.body).message
+
+
+def test_sts_tokens_are_taken(service):
+    assert list(ots_client(service, sts_token="token").list_table()) == []
