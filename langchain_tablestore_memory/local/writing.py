@@ -102,8 +102,9 @@ class Writer:
         _check_batch_rows(batches)
         atomic = _is_atomic(request)
         answer = tables.BatchWriteRowResponse()
-        now = self._now()
         with self._database.write() as connection:
+            # Only now: a version older than that of a write which went first would lose to it.
+            now = self._now()
             targets = [self._find(connection, name) for name, _ in batches]
             for source, (name, writes) in zip(targets, batches, strict=True):
                 part = answer.tables.add(table_name=name)
@@ -134,8 +135,8 @@ class Writer:
                 f"The total data size of {write.mutation.api} request exceeds the limit, limit size:"
                 f" {MAX_REQUEST_SIZE}, data size: {size}."
             )
-        now = self._now()
         with self._database.write() as connection:
+            now = self._now()
             source = self._find(connection, request.table_name)
             outcome = _apply(connection, source, write, request.transaction_id, now)
         answer = consumed(outcome.read, outcome.write)
