@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +158,7 @@ class MessageStore:
         """
         return [self._write(message) for message in messages]
 
-    def _put(self, messages: Sequence[Message]) -> Program[None]:
+    def _put(self, messages: Iterable[Message]) -> Program[None]:
         """Store messages. One whose key exists is replaced.
 
         Args:
@@ -169,11 +169,18 @@ class MessageStore:
             InvalidArgumentError: A message cannot be stored; nothing is written.
             WriteError: Some messages are not known to be stored; it names them.
         """
+        if not isinstance(messages, Iterable):
+            raise InvalidArgumentError(f"messages is a {type(messages).__name__}. Give a list of messages.")
+        messages = list(messages)
+        for message in messages:
+            check_message(message)
         now = microseconds_timestamp()
         for message in messages:
             if message.create_time is None:
                 message.create_time, now = now, now + 1
-        rows = self.writes(messages)
+        # Requests of one call overtake each other: only the last message of a key may be written.
+        latest = {(message.session_id, message.create_time, message.message_id): message for message in messages}
+        rows = self.writes(list(latest.values()))
         yield from self._prepared(lambda: write_rows(rows))
 
     put, aput = operation(_put)

@@ -85,7 +85,7 @@ async def test_a_session_without_a_time_is_of_now(store, update):
     assert (await store.get_session("u1", "s1")).update_time == session.update_time
 
 
-async def test_sessions_made_one_after_the_other_have_times_of_their_own(store):
+def test_sessions_made_one_after_the_other_have_times_of_their_own():
     first = Session("u1", "s1")
     time.sleep(0.001)
     assert first.update_time < Session("u1", "s2").update_time
