@@ -81,27 +81,29 @@ def to_condition(
 
     Example:
         ```python
-        condition = to_condition(parse({"lang": "en"}), columns=lambda name: True,
-        overflow_column="lc_metadata") client.get_range(..., column_filter=condition) ```
+        wanted = parse({"lang": "en"})
+        condition = to_condition(wanted, columns=is_metadata_column, overflow_column="lc_metadata")
+        client.get_range(..., column_filter=condition)
+        ```
     """
     for node in walk(filter):
         if isinstance(node, Text):
             raise refuse_text(node)
     reader = _Reader(lambda name: name in fixed or columns(name))
     conjuncts = [
-        (fields(conjunct) <= set(fixed), expressions)
-        for conjunct in _conjuncts(filter)
-        if (expressions := reader.expressions(conjunct))
+        (fields(node) <= set(fixed), exact, node)
+        for node in _conjuncts(filter)
+        if (exact := reader.read(node)) is not _TRUE
     ]
     # Those that no row escapes come first, then small ones: more of them fit.
-    conjuncts.sort(key=lambda conjunct: (not conjunct[0], _size(conjunct[1][0])))
+    conjuncts.sort(key=lambda conjunct: (not conjunct[0], _size(conjunct[1])))
     chosen: list[tuple[bool, _Expression]] = []
-    for is_fixed, expressions in conjuncts:
-        for expression in expressions:
-            candidate = [*chosen, (is_fixed, expression)]
-            if _size(_joined(candidate, overflow_column)) <= max_nodes:
-                chosen = candidate
-                break
+    for is_fixed, exact, node in conjuncts:
+        candidate = [*chosen, (is_fixed, exact)]
+        if _size(_joined(candidate, overflow_column)) > max_nodes:
+            candidate = [*chosen, (is_fixed, reader.read(node, coarse=True))]
+        if _size(_joined(candidate, overflow_column)) <= max_nodes:
+            chosen = candidate
     expression = _joined(chosen, overflow_column)
     if expression is _FALSE:
         # Only a comparison can say so, and there is a column: without one, nothing is known to be false.
@@ -231,17 +233,12 @@ class _Reader:
     """Reads a filter as an expression over the columns of rows that have no overflow column.
 
     With `over`, the expression is true of every row that the filter matches; without, of no other. What
-    cannot be expressed is true in the first case and false in the second, and a negation swaps the two.
+    cannot be expressed is true in the first case and false in the second, and a negation swaps the two. A `coarse`
+    expression is smaller and less exact.
     """
 
     def __init__(self, is_column: Callable[[str], bool]) -> None:
         self.is_column = is_column
-
-    def expressions(self, node: Filter) -> list[_Expression]:
-        """What can stand for a filter, the most exact first, the smallest last; nothing if all rows pass."""
-        exact, coarse = self.read(node), self.read(node, coarse=True)
-        found = [exact] if _size(coarse) >= _size(exact) else [exact, coarse]
-        return [expression for expression in found if expression is not _TRUE]
 
     def read(self, node: Filter, *, over: bool = True, coarse: bool = False) -> _Expression:
         match node:

@@ -175,8 +175,8 @@ def parse(filter: Filter | Mapping[str, Any] | None) -> Filter:  # noqa: A002 - 
 
     Example:
         ```python
-        parse({"lang": "en", "year": {"$gte": 2020, "$lt": 2030}, "$or": [{"draft": False}, {"draft":
-        {"$exists": False}}]}) ```
+        parse({"year": {"$gte": 2020, "$lt": 2030}, "$or": [{"lang": "en"}, {"lang": {"$exists": False}}]})
+        ```
     """
     return _parse(filter, _MAX_DEPTH)
 
