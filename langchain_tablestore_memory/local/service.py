@@ -33,6 +33,7 @@ MAX_BODY_SIZE = 5 * 1024 * 1024
 """The largest request body, in bytes, that the service takes over HTTP."""
 
 _INSTANCE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,14}[A-Za-z0-9]")
+_CAPITAL = re.compile(r"[A-Z]")
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 _SQLITE_CONTENTION = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _REQUEST_ID_SUFFIX = secrets.token_hex(4)
@@ -176,7 +177,7 @@ class Tablestore:
             if self._closed:
                 raise RequestError(403, "OTSAuthFailed", "The instance is not running.")
             if instance_name not in self._engines:
-                path = None if self._folder is None else self._folder / f"{instance_name}.sqlite3"
+                path = None if self._folder is None else self._folder / _file_name(instance_name)
                 self._engines[instance_name] = Engine(path, durability=self._durability)
             return self._engines[instance_name]
 
@@ -210,6 +211,11 @@ def error_body(error: RequestError, *, as_json: bool = False) -> bytes:
         return json.dumps({"code": error.code, "message": message}).encode()
     body: bytes = table_store_pb2.Error(code=error.code, message=message).SerializeToString()
     return body
+
+
+def _file_name(instance_name: str) -> str:
+    """The file of an instance. Some file systems take two names for one that differ in case, so capitals are marked."""
+    return _CAPITAL.sub(lambda capital: "_" + capital[0].lower(), instance_name) + ".sqlite3"
 
 
 @lru_cache(maxsize=4)

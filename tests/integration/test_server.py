@@ -125,12 +125,15 @@ def test_a_name_that_no_instance_has_is_refused(tmp_path, instance):
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-@pytest.mark.parametrize("instance", ["abc", "A-1", "a" * 16, "local"])
-def test_an_instance_is_made_when_it_is_first_used(tmp_path, instance):
+@pytest.mark.parametrize(
+    ("instance", "file"),
+    [("abc", "abc"), ("A-1", "_a-1"), ("a" * 16, "a" * 16), ("local", "local"), ("Local", "_local"), ("aBC", "a_b_c")],
+)
+def test_an_instance_is_made_when_it_is_first_used(tmp_path, instance, file):
     with Tablestore(tmp_path / "data") as service:
         assert list((tmp_path / "data").iterdir()) == []
         make_table(ots_client(service, instance))
-    assert (tmp_path / "data" / f"{instance}.sqlite3").is_file()
+    assert (tmp_path / "data" / f"{file}.sqlite3").is_file()
     with Tablestore(tmp_path / "data") as service:
         assert list(ots_client(service, instance).list_table()) == ["notes"]
 
