@@ -11,8 +11,8 @@ Nothing is converted to something similar: what cannot be kept is refused by nam
 | `int` of 64 bits | INTEGER |
 | finite `float` | DOUBLE |
 | `bytearray` | BINARY |
-| anything else that `tagged_json` keeps; longer than 2 MB; a key that cannot be a column name | in
-`lc_metadata` |
+| anything else that `tagged_json` keeps | in `lc_metadata` |
+| values over 2 MB, and those whose key cannot be a column name | in `lc_metadata` |
 """
 
 from __future__ import annotations
