@@ -11,6 +11,8 @@ from tablestore import AsyncOTSClient, NoRetryPolicy, OTSClient
 
 from langchain_tablestore_memory.local import Tablestore, async_ots_client, ots_client
 
+from .support import create, every, get, put
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -74,6 +76,17 @@ def open_client(front: str, request: pytest.FixtureRequest, instance_name: str) 
 @pytest.fixture
 def client(open_client: Callable[..., OTSClient]) -> OTSClient:
     return open_client()
+
+
+@pytest.fixture
+def intact(client: OTSClient) -> Iterator[OTSClient]:
+    """A client whose one table has one row; whatever the test sends must leave them as they are."""
+    create(client)
+    put(client, "t", "a", {"x": 1})
+    yield client
+    assert get(client, "t", "a") == {"x": 1}
+    assert every(client, "t").keys == ["a"]
+    assert client.list_table() == ("t",)
 
 
 @pytest.fixture

@@ -280,6 +280,10 @@ def send(client: OTSClient, api: str, body: bytes | Message, headers: Mapping[st
     return Answer(status, {k.lower(): v for k, v in dict(answer_headers).items()}, bytes(answer))
 
 
+def expect(answer: Answer, status: int, code: str, message: str) -> None:
+    assert (answer.status, *answer.error) == (status, code, message)
+
+
 def refuse(
     client: OTSClient, api: str, body: bytes | Message, message: str | re.Pattern[str], code: str = INVALID
 ) -> None:

@@ -6,10 +6,8 @@ import base64
 import datetime as dt
 import hashlib
 import http.client
-import random
 import re
 import socket
-import struct
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,21 +15,14 @@ from tablestore import MatchAllQuery, OTSClientError, OTSServiceError, ScanQuery
 from tablestore.metadata import FieldSchema, FieldType
 from tablestore.protobuf import table_store_pb2 as pb
 
-from . import plain
-from .plain import OMIT, Cell
+from .plain import Cell
 from .support import (
-    ANY,
     INVALID,
-    create,
-    every,
+    expect,
     get,
     put,
     raw_delete,
     raw_get,
-    raw_put,
-    raw_range,
-    raw_update,
-    refuse,
     request_headers,
     send,
     service_error,
@@ -41,18 +32,6 @@ from .support import (
 KEY = (Cell("pk", "a"),)
 GET = raw_get("t", KEY).SerializeToString()
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%S.000Z"
-BROKEN_PROTOBUF = re.compile(r"Parse PBMessage from RawString failed\.|Cannot deserialize the request data\.")
-
-
-@pytest.fixture
-def table(client):
-    """A table with one row, which every request of a test must leave as it is."""
-    create(client)
-    put(client, "t", "a", {"x": 1})
-    yield client
-    assert get(client, "t", "a") == {"x": 1}
-    assert every(client, "t").keys == ["a"]
-    assert client.list_table() == ("t",)
 
 
 def utc(shift=0):
@@ -60,14 +39,10 @@ def utc(shift=0):
     return now.strftime(DATE_FORMAT)
 
 
-def expect(answer, status, code, message):
-    assert (answer.status, *answer.error) == (status, code, message)
-
-
 class TestAnswers:
     @pytest.mark.parametrize("api", ["GetRow", "NoSuchCall"], ids=["success", "error"])
-    def test_carry_signed_headers(self, table, api):
-        answer = send(table, api, GET)
+    def test_carry_signed_headers(self, intact, api):
+        answer = send(intact, api, GET)
         headers = answer.headers
         assert headers["x-ots-contentmd5"] == base64.b64encode(hashlib.md5(answer.body).digest()).decode()
         assert headers["x-ots-contenttype"] == "protocol buffer"
@@ -77,11 +52,11 @@ class TestAnswers:
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         assert abs((now - stamp).total_seconds()) < 60
         ots = {name: value for name, value in headers.items() if name.startswith("x-ots-")}
-        signature = table._signer.make_response_signature("/" + api, ots, "local")
+        signature = intact._signer.make_response_signature("/" + api, ots, "local")
         assert headers["authorization"] == f"OTS local:{signature}"
 
-    def test_have_their_own_request_id(self, table):
-        assert len({send(table, "GetRow", GET).headers["x-ots-requestid"] for _ in range(5)}) == 5
+    def test_have_their_own_request_id(self, intact):
+        assert len({send(intact, "GetRow", GET).headers["x-ots-requestid"] for _ in range(5)}) == 5
 
     def test_an_error_is_a_protobuf_message(self, client):
         answer = send(client, "DescribeTable", pb.DescribeTableRequest(table_name="no"))
@@ -91,7 +66,7 @@ class TestAnswers:
 
 class TestSignatures:
     @pytest.mark.parametrize("options", [{}, {"region": "cn-hangzhou"}], ids=["V2", "V4"])
-    def test_accepted(self, table, open_client, options):
+    def test_accepted(self, intact, open_client, options):
         other = open_client(**options)
         put(other, "t", "a", {"x": 1})
         assert get(other, "t", "a") == {"x": 1}
@@ -104,7 +79,7 @@ class TestSignatures:
         ],
     )
     @pytest.mark.parametrize("region", [None, "cn-hangzhou"], ids=["V2", "V4"])
-    def test_cover_other_headers(self, table, open_client, instance_name, options, region):
+    def test_cover_other_headers(self, intact, open_client, instance_name, options, region):
         if "sts_token" in options:
             from tablestore import StaticCredentialsProvider
 
@@ -119,7 +94,7 @@ class TestSignatures:
         expect(send(other, "GetRow", GET, headers), 403, "OTSAuthFailed", "Signature mismatch.")
 
     @pytest.mark.parametrize("options", [{}, {"region": "cn-hangzhou"}], ids=["V2", "V4"])
-    def test_of_another_secret(self, table, open_client, options):
+    def test_of_another_secret(self, intact, open_client, options):
         other = open_client(secret="wrong", **options)
         with service_error("OTSAuthFailed", "Signature mismatch."):
             get(other, "t", "a")
@@ -141,7 +116,7 @@ class TestSignatures:
             pytest.param(lambda text: base64.b64encode(bytes(20)).decode(), id="zeros"),
         ],
     )
-    def test_forged(self, table, open_client, options, header, forge):
+    def test_forged(self, intact, open_client, options, header, forge):
         other = open_client(**options)
         headers = request_headers(other, "GetRow", GET)
         headers[header] = forge(headers[header])
@@ -151,7 +126,7 @@ class TestSignatures:
             expect(answer, 403, "OTSAuthFailed", "Signature mismatch.")
 
     @pytest.mark.parametrize("options", [{}, {"region": "cn-hangzhou"}], ids=["V2", "V4"])
-    def test_of_another_call(self, table, open_client, options):
+    def test_of_another_call(self, intact, open_client, options):
         other = open_client(**options)
         headers = request_headers(other, "GetRow", GET)
         delete_all = raw_delete("t", KEY).SerializeToString()
@@ -165,27 +140,27 @@ class TestSignatures:
         )
 
     @pytest.mark.parametrize("name", ["x-ots-instancename", "x-ots-date", "x-ots-apiversion"])
-    def test_cover_each_header(self, table, instance_name, name):
-        headers = request_headers(table, "GetRow", GET)
+    def test_cover_each_header(self, intact, instance_name, name):
+        headers = request_headers(intact, "GetRow", GET)
         headers[name] = {
             "x-ots-instancename": "other",
             "x-ots-date": utc(-5),
             "x-ots-apiversion": "2014-08-08",
         }[name]
-        answer = send(table, "GetRow", GET, headers)
+        answer = send(intact, "GetRow", GET, headers)
         assert answer.status in {400, 403}
         if name != "x-ots-apiversion":
             expect(answer, 403, "OTSAuthFailed", "Signature mismatch.")
 
     @pytest.mark.parametrize("name", ["x-ots-signdate", "x-ots-signregion"])
-    def test_v4_cover_their_scope(self, table, open_client, name):
+    def test_v4_cover_their_scope(self, intact, open_client, name):
         other = open_client(region="cn-hangzhou")
         headers = request_headers(other, "GetRow", GET)
         headers[name] = {"x-ots-signdate": "20200101", "x-ots-signregion": "cn-beijing"}[name]
         answer = send(other, "GetRow", GET, headers)
         assert (answer.status, answer.error[0]) == (403, "OTSAuthFailed")
 
-    def test_of_an_unknown_key(self, table, open_client):
+    def test_of_an_unknown_key(self, intact, open_client):
         with service_error("OTSAuthFailed", "The AccessKeyID does not exist."):
             get(open_client(key_id="nobody"), "t", "a")
 
@@ -202,44 +177,44 @@ class TestHeaders:
             "x-ots-signature",
         ],
     )
-    def test_missing(self, table, name):
-        headers = request_headers(table, "GetRow", GET)
+    def test_missing(self, intact, name):
+        headers = request_headers(intact, "GetRow", GET)
         del headers[name]
         if name != "x-ots-signature":
-            headers = sign(table, "GetRow", headers)
-        expect(send(table, "GetRow", GET, headers), 400, INVALID, f"Missing header: {name}.")
+            headers = sign(intact, "GetRow", headers)
+        expect(send(intact, "GetRow", GET, headers), 400, INVALID, f"Missing header: {name}.")
 
     @pytest.mark.parametrize(
         "date", ["yesterday", "2024-13-45T00:00:00.000Z", "1700000000", "Sat, 01 Jan 2022 00:00:00 GMT"]
     )
-    def test_bad_date(self, table, date):
-        headers = sign(table, "GetRow", request_headers(table, "GetRow", GET) | {"x-ots-date": date})
-        expect(send(table, "GetRow", GET, headers), 400, INVALID, f"Invalid date format: {date}.")
+    def test_bad_date(self, intact, date):
+        headers = sign(intact, "GetRow", request_headers(intact, "GetRow", GET) | {"x-ots-date": date})
+        expect(send(intact, "GetRow", GET, headers), 400, INVALID, f"Invalid date format: {date}.")
 
     @pytest.mark.parametrize("minutes", [-16, 16, -60 * 24 * 365, 60 * 24 * 365])
-    def test_skewed_clock(self, table, minutes):
+    def test_skewed_clock(self, intact, minutes):
         date = utc(minutes * 60)
-        headers = sign(table, "GetRow", request_headers(table, "GetRow", GET) | {"x-ots-date": date})
+        headers = sign(intact, "GetRow", request_headers(intact, "GetRow", GET) | {"x-ots-date": date})
         message = f"Mismatch between system time and x-ots-date: {date}."
-        expect(send(table, "GetRow", GET, headers), 403, "OTSAuthFailed", message)
+        expect(send(intact, "GetRow", GET, headers), 403, "OTSAuthFailed", message)
 
     @pytest.mark.parametrize("minutes", [-14, 14])
-    def test_slightly_skewed_clock(self, table, minutes):
-        headers = sign(table, "GetRow", request_headers(table, "GetRow", GET) | {"x-ots-date": utc(minutes * 60)})
-        assert send(table, "GetRow", GET, headers).status == 200
+    def test_slightly_skewed_clock(self, intact, minutes):
+        headers = sign(intact, "GetRow", request_headers(intact, "GetRow", GET) | {"x-ots-date": utc(minutes * 60)})
+        assert send(intact, "GetRow", GET, headers).status == 200
 
     @pytest.mark.parametrize("digest", [hashlib.md5(b"other").digest(), b"", b"short"], ids=["other", "empty", "short"])
-    def test_wrong_digest(self, table, digest):
+    def test_wrong_digest(self, intact, digest):
         changed = {"x-ots-contentmd5": base64.b64encode(digest).decode() or "?"}
-        headers = sign(table, "GetRow", request_headers(table, "GetRow", GET) | changed)
+        headers = sign(intact, "GetRow", request_headers(intact, "GetRow", GET) | changed)
         message = "Mismatch between MD5 value of request body and x-ots-contentmd5 in header."
-        expect(send(table, "GetRow", GET, headers), 403, "OTSAuthFailed", message)
+        expect(send(intact, "GetRow", GET, headers), 403, "OTSAuthFailed", message)
 
-    def test_another_body(self, table):
+    def test_another_body(self, intact):
         delete_all = raw_delete("t", KEY).SerializeToString()
         message = "Mismatch between MD5 value of request body and x-ots-contentmd5 in header."
-        headers = request_headers(table, "DeleteRow", GET)
-        expect(send(table, "DeleteRow", delete_all, headers), 403, "OTSAuthFailed", message)
+        headers = request_headers(intact, "DeleteRow", GET)
+        expect(send(intact, "DeleteRow", delete_all, headers), 403, "OTSAuthFailed", message)
 
     @pytest.mark.parametrize(
         "name",
@@ -273,8 +248,8 @@ class TestCalls:
     @pytest.mark.parametrize(
         "api", ["NoSuchCall", "getrow", "GetRow2", "__init__", "execute", "GetStreamRecord", "ListStream"]
     )
-    def test_unknown(self, table, api):
-        expect(send(table, api, GET), 400, INVALID, f"Unsupported operation: {api}.")
+    def test_unknown(self, intact, api):
+        expect(send(intact, api, GET), 400, INVALID, f"Unsupported operation: {api}.")
 
     SEARCH = SearchQuery(MatchAllQuery())
 
@@ -307,181 +282,9 @@ class TestCalls:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_not_served(self, table, api, call):
+    def test_not_served(self, intact, api, call):
         with service_error(INVALID, f"Unsupported operation: {api}."):
-            call(table)
-
-
-class TestBodies:
-    APIS = (
-        *("CreateTable", "DescribeTable", "DeleteTable", "UpdateTable", "CreateIndex", "DropIndex"),
-        *("GetRow", "PutRow", "UpdateRow", "DeleteRow", "GetRange"),
-        *("StartLocalTransaction", "CommitTransaction", "AbortTransaction"),
-    )
-
-    @pytest.mark.parametrize("api", [*APIS, "BatchGetRow", "BatchWriteRow"])
-    @pytest.mark.parametrize(
-        "body", [b"\xff\xff\xff\xff", b"\x0a\x05ab", b"\x0a"], ids=["garbage", "truncated", "tag-only"]
-    )
-    def test_not_protobuf(self, table, api, body):
-        refuse(table, api, body, BROKEN_PROTOBUF)
-
-    @pytest.mark.parametrize("api", APIS)
-    def test_empty(self, table, api):
-        """Every call has a required field, whose absence is a fault of the request."""
-        refuse(table, api, b"", ANY)
-
-    @pytest.mark.parametrize("cut", range(1, len(GET)))
-    def test_cut_anywhere(self, table, cut):
-        answer = send(table, "GetRow", GET[:cut])
-        assert answer.status in {200, 400, 404}
-        assert answer.status == 200 or answer.error[0] in {INVALID, "OTSInvalidPK", "OTSObjectNotExist"}
-
-    def test_not_text(self, table):
-        body = pb.DescribeTableRequest(table_name="tt").SerializeToString().replace(b"tt", b"\xff\xfe")
-        answer = send(table, "DescribeTable", body)
-        assert answer.status in {400, 404}
-        assert answer.error[0] in {INVALID, "OTSObjectNotExist"}
-
-    def test_too_large(self, table):
-        body = raw_put("t", KEY, [Cell("x", "v" * (5 * 1024 * 1024 + 1))]).SerializeToString()
-        expect(send(table, "PutRow", body), 413, "OTSRequestBodyTooLarge", "The size of POST data is too large.")
-
-
-class TestPlainBuffer:
-    """Damage in a row, by every call that carries one."""
-
-    CARRIERS = (
-        pytest.param("PutRow", lambda data: pb.PutRowRequest(table_name="t", row=data, condition=_IGNORE), id="PutRow"),
-        pytest.param(
-            "UpdateRow",
-            lambda data: pb.UpdateRowRequest(table_name="t", row_change=data, condition=_IGNORE),
-            id="UpdateRow",
-        ),
-        pytest.param(
-            "DeleteRow",
-            lambda data: pb.DeleteRowRequest(table_name="t", primary_key=data, condition=_IGNORE),
-            id="DeleteRow",
-        ),
-        pytest.param(
-            "GetRow",
-            lambda data: pb.GetRowRequest(table_name="t", primary_key=data, max_versions=1),
-            id="GetRow",
-        ),
-        pytest.param(
-            "GetRange",
-            lambda data: pb.GetRangeRequest(
-                table_name="t",
-                direction=pb.FORWARD,
-                max_versions=1,
-                inclusive_start_primary_key=data,
-                exclusive_end_primary_key=plain.row([Cell("pk", raw=plain.INF_MAX)]),
-            ),
-            id="GetRange",
-        ),
-        pytest.param(
-            "StartLocalTransaction",
-            lambda data: pb.StartLocalTransactionRequest(table_name="t", key=data),
-            id="StartLocalTransaction",
-        ),
-    )
-    DAMAGE = (
-        pytest.param(plain.row(KEY, checksum=OMIT), "Invalid row: missing checksum.", id="no-row-checksum"),
-        pytest.param(
-            plain.row([Cell("pk", "a", checksum=OMIT)]),
-            re.compile(r"Invalid Column\(pk\): missing checksum\.|Cell data broken, .*"),
-            id="no-cell-checksum",
-        ),
-        pytest.param(
-            plain.row(KEY, checksum=0x17),
-            re.compile(r"Cell data broken, checksum is mismatch, .*"),
-            id="row-checksum",
-        ),
-        pytest.param(
-            plain.row([Cell("pk", "a", checksum=0x17)]),
-            re.compile(r"Cell data broken, checksum is mismatch, .*"),
-            id="cell-checksum",
-        ),
-        pytest.param(
-            plain.row(KEY, header=0x76),
-            re.compile(r"Cell data broken, .*|data format is invalid.*"),
-            id="header",
-        ),
-        pytest.param(b"", ANY, id="empty"),
-        pytest.param(b"\x75\x00", ANY, id="short"),
-        pytest.param(b"\x75\x00\x00\x00", ANY, id="header-alone"),
-        pytest.param(plain.row([]), ANY, id="no-key"),
-        pytest.param(plain.row(KEY)[:-5], ANY, id="cut"),
-        pytest.param(plain.row(KEY) + b"\x00\x01", ANY, id="trailing"),
-        pytest.param(struct.pack("<i", 0x75) + b"\xee" * 20, ANY, id="garbage"),
-        pytest.param(
-            plain.row(KEY).replace(struct.pack("<i", 2) + b"pk", struct.pack("<i", 2**31 - 1) + b"pk"),
-            ANY,
-            id="huge-length",
-        ),
-        pytest.param(
-            plain.row(KEY).replace(struct.pack("<i", 2) + b"pk", struct.pack("<i", -1) + b"pk"),
-            ANY,
-            id="negative-length",
-        ),
-        pytest.param(plain.row([Cell("pk", raw=b"\x63")]), ANY, id="unknown-type"),
-        pytest.param(plain.row([Cell("pk", raw=b"\x00\x01")]), ANY, id="short-integer"),
-    )
-
-    @pytest.mark.parametrize(("data", "message"), DAMAGE)
-    @pytest.mark.parametrize(("api", "carry"), CARRIERS)
-    def test_refused(self, table, api, carry, data, message):
-        answer = send(table, api, carry(data))
-        assert answer.status == 400, answer.error
-        code, found = answer.error
-        assert code in {INVALID, "OTSInvalidPK"}
-        if isinstance(message, re.Pattern):
-            assert message.fullmatch(found), found
-        else:
-            assert found == message
-
-    def test_a_damaged_attribute(self, table):
-        for cell in (
-            Cell("x", 2, checksum=1),
-            Cell("x", 2, timestamp=1, checksum=1),
-            Cell("x", "two", checksum=1),
-        ):
-            message = re.compile(r"Cell data broken, checksum is mismatch, .*")
-            refuse(table, "PutRow", raw_put("t", KEY, [cell]), message)
-            refuse(table, "UpdateRow", raw_update("t", KEY, [cell]), message)
-
-    @pytest.mark.parametrize("seed", range(3))
-    def test_bits_flipped_at_random(self, table, seed):
-        """A flipped bit may at most be noticed by nothing but the checksums; it never reaches the table."""
-        chance = random.Random(seed)
-        original = raw_update("t", KEY, [Cell("x", "payload")]).row_change
-        for _ in range(60):
-            data = bytearray(original)
-            position = chance.randrange(len(data))
-            data[position] ^= 1 << chance.randrange(8)
-            answer = send(
-                table,
-                "UpdateRow",
-                pb.UpdateRowRequest(table_name="t", row_change=bytes(data), condition=_IGNORE),
-            )
-            assert answer.status == 400, (position, answer.status)
-
-
-_IGNORE = pb.Condition(row_existence=pb.IGNORE)
-
-
-class TestUnknownTables:
-    @pytest.mark.parametrize("name", ["sqlite_master", "no", "t2"])
-    def test_reads_and_writes(self, table, name):
-        for api, request in (
-            ("GetRow", raw_get(name, KEY)),
-            ("GetRange", raw_range(name, [Cell("pk", raw=plain.INF_MIN)], [Cell("pk", raw=plain.INF_MAX)])),
-            ("PutRow", raw_put(name, KEY)),
-            ("DeleteTable", pb.DeleteTableRequest(table_name=name)),
-        ):
-            answer = send(table, api, request)
-            assert answer.status in {400, 404}
-            assert answer.error[0] in {INVALID, "OTSObjectNotExist"}
+            call(intact)
 
 
 class TestHttp:
@@ -497,10 +300,10 @@ class TestHttp:
         return parts.hostname, parts.port
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD", "PATCH"])
-    def test_other_methods(self, table, address, method):
+    def test_other_methods(self, intact, address, method):
         connection = http.client.HTTPConnection(*address, timeout=10)
         try:
-            connection.request(method, "/GetRow", body=GET, headers=request_headers(table, "GetRow", GET))
+            connection.request(method, "/GetRow", body=GET, headers=request_headers(intact, "GetRow", GET))
             answer = connection.getresponse()
             body = answer.read()
         finally:
@@ -513,18 +316,16 @@ class TestHttp:
                 "Only POST method for requests is supported.",
             )
 
-    def test_a_path_before_the_call(self, table, open_client):
+    def test_a_path_before_the_call(self, intact, open_client):
         other = open_client(path="/some/prefix")
         assert get(other, "t", "a") == {"x": 1}
 
-    def test_an_announced_size_over_the_limit(self, table, address):
-        """Is refused before the body is read, or the connection closes; memory is not the sender's to fill."""
+    def test_an_endless_body_does_not_keep_others_waiting(self, intact, address):
         with socket.create_connection(address, timeout=10) as connection:
             connection.sendall(b"POST /PutRow HTTP/1.1\r\nHost: local\r\nContent-Length: 99999999999\r\n\r\n")
-            connection.settimeout(10)
-            first = connection.recv(100)
-        assert not first or b" 413 " in first or b" 400 " in first
-        assert get(table, "t", "a") == {"x": 1}
+            for _ in range(10):
+                connection.sendall(bytes(1_000_000))
+                assert get(intact, "t", "a") == {"x": 1}
 
     @pytest.mark.parametrize(
         "data",
@@ -538,7 +339,7 @@ class TestHttp:
             pytest.param(b"", id="nothing"),
         ],
     )
-    def test_broken_requests(self, table, address, data):
+    def test_broken_requests(self, intact, address, data):
         with socket.create_connection(address, timeout=10) as connection:
             try:
                 connection.sendall(data)
@@ -548,12 +349,12 @@ class TestHttp:
             except (ConnectionError, OSError):
                 answer = b""
         assert not answer.startswith(b"HTTP/1.1 2")
-        assert get(table, "t", "a") == {"x": 1}
+        assert get(intact, "t", "a") == {"x": 1}
 
-    def test_a_body_in_chunks(self, table, address):
+    def test_a_body_in_chunks(self, intact, address):
         connection = http.client.HTTPConnection(*address, timeout=10)
         try:
-            headers = request_headers(table, "GetRow", GET)
+            headers = request_headers(intact, "GetRow", GET)
             connection.request("POST", "/GetRow", body=iter([GET[:5], GET[5:]]), headers=headers, encode_chunked=True)
             answer = connection.getresponse()
             body = answer.read()
@@ -562,9 +363,9 @@ class TestHttp:
         assert answer.status == 200
         assert pb.GetRowResponse.FromString(body).row
 
-    def test_errors_are_what_the_client_raises(self, table):
+    def test_errors_are_what_the_client_raises(self, intact):
         """Not a client-side complaint about the answer's shape."""
-        for call in (lambda: get(table, "no", "a"), lambda: get(table, "t", [("pk", 1)])):
+        for call in (lambda: get(intact, "no", "a"), lambda: get(intact, "t", [("pk", 1)])):
             with pytest.raises(OTSServiceError) as caught:
                 call()
             assert not isinstance(caught.value, OTSClientError)
