@@ -56,6 +56,16 @@ def decode_cursor(cursor: str, scope: Sequence[str], kinds: Sequence[type]) -> l
     return list(position)
 
 
+def check_position(time: int, first: int | None, last: int | None) -> None:
+    """Refuse a position outside of the times that are asked for, both included; None is open.
+
+    Raises:
+        CursorError: The cursor came with other times.
+    """
+    if (first is not None and time < first) or (last is not None and time > last):
+        raise CursorError("The cursor lies outside of the times asked for. Give those of the page before.")
+
+
 def _digest(scope: Sequence[str], payload: bytes) -> bytes:
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for part in scope:

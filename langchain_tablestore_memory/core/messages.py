@@ -20,7 +20,7 @@ from langchain_tablestore_memory.core.columns import (
     join_text,
     split_text,
 )
-from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.failures import is_missing_table
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Call, Program, Together
@@ -282,7 +282,9 @@ class MessageStore:
         if times.empty:
             raise InvalidArgumentError(f"The times begin at {times.first} and end before, at {times.last}. Swap them.")
         start, end = times.key_bounds(order)
-        start = start if position is None else tuple(position)
+        if position is not None:
+            check_position(position[0], times.first, times.last)
+            start = tuple(position)
         return self.scan(
             _keys(conversation, *start),
             _keys(conversation, *end),

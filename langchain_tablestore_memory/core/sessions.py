@@ -21,7 +21,7 @@ from langchain_tablestore_memory.core.checks import (
 )
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
 from langchain_tablestore_memory.core.conversations import conversation_of, user_conversations
-from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Call, Program, Together
@@ -530,6 +530,8 @@ class SessionRegistry:
             raise InvalidArgumentError(f"since ({first}) is later than until ({last}). Swap them.")
         wanted = filters.parse(metadata_filter)
         wants = filters.predicate(wanted)
+        if start is not None:
+            check_position(start[0], first, last)
         upper = (INF_MAX if last is None else last, INF_MAX) if start is None else tuple(start)
         lower = (INF_MIN if first is None else first, INF_MIN)
         asked = filters.fields(wanted)
