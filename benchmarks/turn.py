@@ -1,0 +1,137 @@
+"""A chat turn over HTTP, against tablestore-for-agent-memory.
+
+A turn reads the last 20 messages, adds two, and brings the session up to date. The peer's `MemoryStore` does it with
+one read, two puts and a session update; a `TablestoreChatMessageHistory` with one read and one batch.
+
+Both use the same kind of SDK client, with the same options, and talk to the same server: `tablestore-memory serve` in
+a process of its own, which adds 5 ms to every request, about what the service answers in from the same region. Each
+has its own tables and fills them with the same texts. They take turns, one chat turn each. What goes out is counted
+where the SDK hands a request to its connection pool.
+
+The work is not quite equal, to the peer's advantage: it stores and returns plain text, where ours encodes and decodes
+whole LangChain messages and also keeps the session's message count and preview.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import tablestore
+from tablestore_for_agent_memory.base.base_memory_store import Message, Session  # type: ignore[import-untyped]
+from tablestore_for_agent_memory.memory.memory_store import MemoryStore  # type: ignore[import-untyped]
+
+from benchmarks.conversation import answer, question, turn
+from benchmarks.harness import Comparison, describe, faster, milliseconds, take_turns, timed
+from langchain_tablestore_memory import Connection, TablestoreChatMessageHistory, connect
+
+_LATENCY = 5
+"""Milliseconds that the server adds to every request."""
+
+_WINDOW = 20
+_SERVE = "from langchain_tablestore_memory.cli import main; main()"
+
+
+def run(*, quick: bool) -> list[Comparison]:
+    rounds = 30 if quick else 150
+    print(f"Turn over HTTP: last {_WINDOW} messages read, two added, session updated; {_LATENCY} ms per request added")
+    with _server() as url, _connect(url) as our_connection, _connect(url) as peer_connection:
+        our_requests, peer_requests = _Counter(our_connection.client), _Counter(peer_connection.client)
+        ours, peer = _Ours(our_connection), _Peer(peer_connection.client)
+        for _ in range(_WINDOW // 2):  # make the tables, fill the window, open the sockets
+            ours()
+            peer()
+        our_requests.count = peer_requests.count = 0
+        our_times, peer_times = take_turns(lambda: timed(ours), lambda: timed(peer), rounds=rounds)
+    describe("ours", our_times, milliseconds)
+    describe("tablestore-for-agent-memory", peer_times, milliseconds)
+    return [
+        faster(
+            "turn over HTTP: requests",
+            our_requests.count / rounds,
+            peer_requests.count / rounds,
+            show="{:g}".format,
+            at_least=2.0,
+        ),
+        faster(
+            "turn over HTTP: time",
+            statistics.median(our_times),
+            statistics.median(peer_times),
+            show=milliseconds,
+            at_least=1.8,
+        ),
+    ]
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """A server process that keeps nothing; gives its address."""
+    command = [sys.executable, "-c", _SERVE, "serve", "--memory", "--port", "0", "--latency", str(_LATENCY)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[-1]
+        finally:
+            process.terminate()
+
+
+def _connect(url: str) -> Connection:
+    return connect(url, instance_name="bench", access_key_id="local", access_key_secret="local")
+
+
+class _Counter:
+    """Counts the requests that a client hands to its connection pool."""
+
+    def __init__(self, client: tablestore.OTSClient) -> None:
+        self.count = 0
+        self._pool = client.connection
+        client.connection = self
+
+    def send_receive(self, url: str, headers: Mapping[str, str], body: bytes) -> Any:
+        self.count += 1
+        return self._pool.send_receive(url, headers, body)
+
+
+class _Ours:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._session_id = str(uuid.uuid4())
+        self._number = 0
+
+    def __call__(self) -> None:
+        self._number += 1
+        history = TablestoreChatMessageHistory(
+            self._session_id,
+            user_id="u1",
+            connection=self._connection,
+            session_table="our_session",
+            message_table="our_message",
+            window=_WINDOW,
+        )
+        messages = history.messages
+        history.add_messages(turn(self._number))
+        assert len(messages) == min(_WINDOW, 2 * (self._number - 1))
+
+
+class _Peer:
+    def __init__(self, client: tablestore.OTSClient) -> None:
+        self._store = MemoryStore(client, session_table_name="peer_session", message_table_name="peer_message")
+        self._store.init_table()
+        self._session_id = str(uuid.uuid4())
+        self._number = 0
+
+    def __call__(self) -> None:
+        self._number += 1
+        messages = list(self._store.list_messages(self._session_id, max_count=_WINDOW))
+        self._put("user", question(self._number))
+        self._put("assistant", answer(self._number))
+        self._store.update_session(Session("u1", self._session_id))
+        assert len(messages) == min(_WINDOW, 2 * (self._number - 1))
+
+    def _put(self, role: str, text: str) -> None:
+        self._store.put_message(Message(self._session_id, str(uuid.uuid4()), content=text, metadata={"role": role}))
