@@ -151,7 +151,7 @@ class Tablestore:
         except RequestError as error:
             refusal = error
         except Exception as error:  # noqa: BLE001 - a server always answers
-            refusal = _unexpected(error, api)
+            refusal = _not_running() if self._closed else _unexpected(error, api)
         else:
             return self._respond(200, answer, uri, key)
         as_json = lowered.get("content-type", "").startswith("application/json")
@@ -175,7 +175,7 @@ class Tablestore:
             raise RequestError(400, "OTSParameterInvalid", f"Invalid instance name: {instance_name}.")
         with self._lock:
             if self._closed:
-                raise RequestError(403, "OTSAuthFailed", "The instance is not running.")
+                raise _not_running()
             if instance_name not in self._engines:
                 path = None if self._folder is None else self._folder / _file_name(instance_name)
                 self._engines[instance_name] = Engine(path, durability=self._durability)
@@ -231,6 +231,10 @@ def _prepare_folder(folder: Path) -> Path:
     probe.touch()
     probe.unlink()
     return folder
+
+
+def _not_running() -> RequestError:
+    return RequestError(403, "OTSAuthFailed", "The instance is not running.")
 
 
 def _unexpected(error: Exception, api: str) -> RequestError:

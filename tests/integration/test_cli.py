@@ -320,22 +320,15 @@ def test_the_demo_keeps_its_conversations_in_a_folder_that_is_named(run, tmp_pat
     assert (again.returncode, again.stderr) == (0, "")
 
 
-def test_the_demo_leaves_nothing_behind(run, tmp_path, environment):
-    environment["TMPDIR"] = str(tmp_path)
-    assert run("demo").returncode == 0
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_demo_ignores_settings_of_the_service(run, environment):
-    environment["TABLESTORE_ENDPOINT"] = "http://127.0.0.1:9"
-    assert run("demo").returncode == 0
-
-
-def test_the_demo_survives_an_output_without_chinese(run, environment):
-    environment["PYTHONIOENCODING"] = "ascii"
+def test_the_demo_depends_on_nothing_around_it(run, tmp_path, environment):
+    """Neither on settings for the service nor on an output that can show Chinese; and it leaves nothing behind."""
+    (tmp_path / "tmp").mkdir()
+    environment |= {"TABLESTORE_ENDPOINT": "http://127.0.0.1:9", "PYTHONIOENCODING": "ascii"}
+    environment["TMPDIR"] = str(tmp_path / "tmp")
     result = run("demo")
     assert (result.returncode, result.stderr) == (0, "")
     assert "You have a cat called Mochi." in result.stdout
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_the_demo_in_a_folder_that_cannot_be_written_is_one_line(run, tmp_path):

@@ -154,6 +154,18 @@ def test_a_closed_service_refuses(service):
         sdk.list_table()
 
 
+def test_a_service_that_is_closed_meanwhile_refuses(service, caplog, monkeypatch):
+    def close_and_execute(self, api, body):
+        service.close()
+        return execute(self, api, body)
+
+    execute = Engine.execute
+    monkeypatch.setattr(Engine, "execute", close_and_execute)
+    with pytest.raises(tablestore.OTSServiceError, match="The instance is not running"):
+        ots_client(service).list_table()
+    assert caplog.records == []
+
+
 def test_a_call_that_is_not_served_is_named(server):
     with pytest.raises(tablestore.OTSServiceError) as caught:
         client(server.url).exe_sql_query("select 1")
