@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import write_rows
 from langchain_tablestore_memory.errors import (
     InvalidArgumentError,
+    MessageDecodeError,
     MessageNotFoundError,
     SessionNotFoundError,
     TablestoreMemoryError,
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 MetadataFilter = filters.Filter | Mapping[str, Any] | None
 
-_LATEST = 2**63 - 1
+_EARLIEST, _LATEST = -(2**63), 2**63 - 1
 _GENERATED_ID = "lc_run-"
 """How the ids begin that LangChain gives to the message of one model run (`langchain_core.messages.LC_ID_PREFIX`)."""
 
@@ -139,8 +141,9 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
     The first read of `messages` is kept until this object writes: within one turn a chain sees one state, also while
     others add to the conversation. `refresh` lets go of it; `page`, `entries` and `get` always read anew.
 
-    A message whose id the conversation holds already is replaced in place. Ids of messages outside of the window are
-    looked up first, except for those that LangChain makes anew for each run of a model.
+    A message whose id the conversation holds already is replaced in place. Ids that were not read are looked up first,
+    which costs a request. Only those that LangChain makes anew for each run of a model are not, where a call adds
+    nothing besides but messages without ids: that is what a chain does.
 
     Args:
         session_id: The conversation. Any text of at most 1024 bytes.
@@ -182,12 +185,13 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         self._store = MessageStore(self._connection, table_name=message_table, ttl=ttl)
         self._registry = SessionRegistry(self._connection, session_table=session_table, message_table=message_table)
         self._window = Window(window, max_tokens, token_counter)
-        self._types = tuple(artifact_types)
+        self._types = _check_types(artifact_types)
         self._isolated = isolate_users
         self._session_id = session_id
         self._user_id = user_id
         self._lock = threading.Lock()
         self._tail: _Tail | None = None
+        self._last_time = _EARLIEST
         self._snapshot: Sequence[BaseMessage] | None = None
 
     def __repr__(self) -> str:
@@ -231,6 +235,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         """Let go of what was read, so that the next read of `messages` sees what others have written."""
         self._snapshot = None
         self._tail = None
+        self._last_time = _EARLIEST
 
     def _page(
         self, limit: int = 20, *, cursor: str | None = None, metadata_filter: MetadataFilter = None
@@ -284,6 +289,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             limit: How many at the most.
         """
         limit = None if limit is None else check_count(limit, "limit")
+        if not isinstance(order, Order):
+            raise InvalidArgumentError(f"order is a {type(order).__name__}. Give Order.ASC or Order.DESC.")
         pages = self._store.list_from(
             self._conversation, None, order=order, metadata_filter=metadata_filter, limit=limit
         )
@@ -316,31 +323,27 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             messages: What to add.
             metadata: What to keep with each message: one mapping for all, or one for each.
             create_times: The messages' places, in microseconds or as aware datetimes, for the import of old
-                conversations; by default the present time, and later than everything that was read.
+                conversations; by default the present time, and later than everything that was read. Messages of
+                equal times keep their order: each goes to the next free microsecond.
 
         Raises:
             InvalidArgumentError: A message or its metadata cannot be stored; nothing is written.
             WriteError: Some messages are not known to be stored; it names them. Adding the same messages again is
                 harmless where they have ids.
         """
+        messages = _check_messages(messages)
         drafts = self._drafts(messages, metadata, create_times)
         if not drafts:
             return
-        tail = self._tail or (yield from self._read_tail())
-        known = yield from self._known_times(tail, list(drafts))
-        new = [message for message in drafts.values() if message.message_id not in known]
-        with self._lock:
-            # Two threads that add at once get different times, so that each keeps its order.
-            following = max(microseconds_timestamp(), tail.last_time + 1)
-            for message in drafts.values():
-                if message.message_id in known:
-                    message.create_time = known[message.message_id]
-                elif message.create_time is None:
-                    message.create_time, following = following, following + 1
-            if following > _LATEST:
-                raise InvalidArgumentError("The conversation ends at the latest time there is: nothing can follow.")
-            tail.last_time = max([tail.last_time, *(message.create_time or 0 for message in new)])
-        opening = next((text for text in _texts(messages, HumanMessage)), None) if tail.empty else None
+        tail = self._tail
+        if tail is None:
+            tail = yield from self._read_tail()
+            # Only now, when it was just read, is it certain that none of the ids is there.
+            known = {} if tail.empty else (yield from self._known_times(tail, messages))
+        else:
+            known = yield from self._known_times(tail, messages)
+        new = self._place(drafts, known, tail)
+        opening = _opening(messages, untitled=tail.untitled, empty=tail.empty)
         rows = [
             *self._store.writes(list(drafts.values())),
             self._registry.activity(
@@ -348,7 +351,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 self._session_id,
                 self._conversation,
                 new_messages=len(new),
-                preview=next(iter(reversed(_texts(messages, BaseMessage))), None),
+                preview=_preview(messages),
                 opening=opening,
             ),
         ]
@@ -365,8 +368,9 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                     yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001
             raise
         tail.known.update({message.message_id: message.create_time or 0 for message in drafts.values()})
-        # Others may add from now on.
-        tail.empty = tail.complete = False
+        tail.empty = False
+        if _texts(messages, HumanMessage):
+            tail.untitled = False
         if outcome.doubted or tail.foreign:
             yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001 - a program of ours
 
@@ -386,9 +390,11 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             MessageNotFoundError: There is no such message.
             InvalidArgumentError: The message cannot be stored; nothing is written.
         """
+        text, body = message_codec.encode(message, types=self._types)
+        if metadata is not None:
+            _check_metadata(metadata)
         stored = yield from self._find(message_id)
-        text, stored.body = message_codec.encode(message, types=self._types)
-        stored.content = text
+        stored.content, stored.body = text, body
         stored.metadata = stored.metadata if metadata is None else dict(metadata)
         yield from self._store._put([stored])  # noqa: SLF001 - a program of ours
         yield from self._changed()
@@ -397,6 +403,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
 
     def _delete(self, *message_ids: str) -> Program[None]:
         """Delete messages by their ids; those that are not there are passed over."""
+        for message_id in message_ids:
+            check_id(message_id, "message_id")
         self.refresh()
         yield Together(
             [self._store._delete(self._conversation, message_id) for message_id in message_ids]  # noqa: SLF001
@@ -408,7 +416,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
     def _clear(self) -> Program[None]:
         """Delete all messages.
 
-        The conversation stays in the session list, with its title; `SessionRegistry.delete` removes it from there too.
+        The conversation stays in the session list, with the name that it was given; `SessionRegistry.delete` removes it
+        from there too.
         Interrupted, it can be called again.
         """
         self.refresh()
@@ -436,14 +445,16 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         """
         last = None if message_id is None else (yield from self._find(message_id))
         other = self._sibling(str(uuid.uuid4()) if session_id is None else session_id)
-        if (yield from self._registry._get(other.session_id, self._user_id)) is not None:  # noqa: SLF001
+        taken = (yield from self._registry._get(other.session_id, self._user_id)) is not None  # noqa: SLF001
+        # Another tool may have written messages and no session.
+        if taken or (yield from collect(self._store.list_from(other.conversation, None, limit=1))):
             raise InvalidArgumentError(f"Session {other.session_id!r} exists. Choose another id, or none.")
         copied = yield from collect(self._store.list_from(self._conversation, None, order=Order.ASC))
         if last is not None:
             copied = [m for m in copied if (m.create_time, m.message_id) <= (last.create_time, last.message_id)]
         for message in copied:
             message.session_id = other.conversation
-        texts = [message.content for message in copied if message.content]
+        first, latest = self._readable(copied[:_EXCERPTED]), self._readable(copied[-_EXCERPTED:])
         rows = [
             *self._store.writes(copied),
             self._registry.activity(
@@ -451,8 +462,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 other.session_id,
                 other.conversation,
                 new_messages=len(copied),
-                opening=texts[0] if texts else None,
-                preview=texts[-1] if texts else None,
+                opening=_opening(first),
+                preview=_preview(latest),
                 title=title,
             ),
         ]
@@ -482,45 +493,61 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 rows.append(row)
                 decoded.append(message)
         complete = pages.position is None and not full
-        self._tail = _Tail.of(rows, complete=complete)
         decoded.reverse()
+        self._tail = _Tail.of(rows, decoded, complete=complete)
         return decoded if complete else without_orphans(decoded)
 
     def _read_tail(self) -> Program[_Tail]:
         """Where the conversation ends."""
-        rows = yield from collect(self._store.list_from(self._conversation, None, limit=1))
-        self._tail = _Tail.of(rows, complete=not rows)
-        return self._tail
+        rows = yield from collect(self._store.list_from(self._conversation, None, limit=_TAIL))
+        self._tail = tail = _Tail.of(rows, self._readable(rows), complete=len(rows) < _TAIL)
+        return tail
 
-    def _known_times(self, tail: _Tail, message_ids: Sequence[str]) -> Program[dict[str, int]]:
-        """The times of those messages that the conversation holds already."""
-        known = {message_id: tail.known[message_id] for message_id in message_ids if message_id in tail.known}
-        unsure = [
-            message_id
-            for message_id in message_ids
-            if not (message_id in known or tail.complete or _is_new(message_id))
-        ]
-        known.update((yield from self._store.locate_all(self._conversation, unsure)))
+    def _known_times(self, tail: _Tail, messages: Sequence[BaseMessage]) -> Program[dict[str, int]]:
+        """The times of those messages that the conversation holds already, by id."""
+        ids = dict.fromkeys(message.id for message in messages if message.id)
+        known = {message_id: tail.known[message_id] for message_id in ids if message_id in tail.known}
+        unsure = [message_id for message_id in ids if message_id not in known]
+        if any(not message_id.startswith(_GENERATED_ID) for message_id in unsure):
+            known.update((yield from self._store.locate_all(self._conversation, unsure)))
         return known
+
+    def _place(self, drafts: Mapping[str, Message], known: Mapping[str, int], tail: _Tail) -> list[Message]:
+        """Give each message its time, and return those that are new."""
+        new = [message for message_id, message in drafts.items() if message_id not in known]
+        for message_id, time in known.items():
+            drafts[message_id].create_time = time
+        _keep_apart([message for message in new if message.create_time is not None])
+        with self._lock:
+            # Two threads that add at once get different times, so that each keeps its order.
+            last = max(tail.last_time, self._last_time)
+            following = max(microseconds_timestamp(), last + 1)
+            for message in new:
+                if message.create_time is None:
+                    message.create_time, following = following, following + 1
+            last = max([last, *(message.create_time or 0 for message in new)])
+            if last > _LATEST:
+                raise InvalidArgumentError("The conversation ends at the latest time there is: nothing can follow.")
+            self._last_time = last
+        return new
 
     def _drafts(
         self,
-        messages: Sequence[BaseMessage],
+        messages: list[BaseMessage],
         metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
         create_times: Sequence[int | datetime] | None,
     ) -> dict[str, Message]:
         """The records to store, by id; of two messages with one id the later one, in the place of the earlier one."""
-        messages = list(messages)
-        each = [metadata or {}] * len(messages) if metadata is None or isinstance(metadata, Mapping) else metadata
-        times = [None] * len(messages) if create_times is None else list(create_times)
-        for name, values in (("metadata", each), ("create_times", times)):
-            if len(values) != len(messages):
-                raise InvalidArgumentError(
-                    f"{name} has {len(values)} entries for {len(messages)} messages. Give one for each."
-                )
+        if metadata is None or isinstance(metadata, Mapping):
+            metadata = [metadata or {}] * len(messages)
+        each = _one_for_each(metadata, "metadata", messages)
+        times = (
+            [None] * len(messages) if create_times is None else _one_for_each(create_times, "create_times", messages)
+        )
         drafts: dict[str, Message] = {}
         for message, its_metadata, time in zip(messages, each, times, strict=True):
             text, body = message_codec.encode(message, types=self._types)
+            _check_metadata(its_metadata)
             message_id = check_id(message.id, "The id of a message") if message.id else f"{_OWN_ID}{uuid.uuid4()}"
             drafts[message_id] = Message(
                 self._conversation,
@@ -543,7 +570,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         self.refresh()
         first, latest = yield Together(
             [
-                collect(self._store.list_from(self._conversation, None, order=order, limit=1))
+                collect(self._store.list_from(self._conversation, None, order=order, limit=_EXCERPTED))
                 for order in (Order.ASC, Order.DESC)
             ]
         )
@@ -552,9 +579,17 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             yield from self._registry.summarize(
                 self._user_id,
                 self._session_id,
-                opening=first[0].content if first else None,
-                preview=latest[0].content if latest else None,
+                opening=_opening(self._readable(first)),
+                preview=_preview(self._readable(latest[::-1])),
             )
+
+    def _readable(self, rows: Sequence[Message]) -> list[BaseMessage]:
+        """The messages in rows, for an excerpt: a damaged one is no reason to refuse what is done to others."""
+        messages = []
+        for row in rows:
+            with contextlib.suppress(MessageDecodeError):
+                messages.append(self._decode(row).message)
+        return messages
 
     def _sibling(self, session_id: str) -> TablestoreChatMessageHistory:
         return TablestoreChatMessageHistory(
@@ -585,6 +620,13 @@ _ROLE_KEYS = ("role", "type", "message_type", "messageType", "meta_消息分类"
 """Metadata in which other tools keep who wrote a message."""
 
 
+_TAIL = 3
+"""Messages to read of a conversation to which an object adds without having read it before."""
+
+_EXCERPTED = 20
+"""Messages at either end of a conversation in which its title and its preview are looked for."""
+
+
 @dataclass(slots=True)
 class _Tail:
     """What is known about the end of the conversation.
@@ -593,30 +635,32 @@ class _Tail:
         last_time: The time of its last message.
         known: Times of messages by id, of those that were read or written.
         empty: Whether it held nothing when it was read.
-        complete: Whether all of it was read.
+        untitled: Whether all of it was read, and no human has said anything so far.
         foreign: Whether messages were seen that other tools wrote, and did not count.
     """
 
     last_time: int
     known: dict[str, int]
     empty: bool
-    complete: bool
+    untitled: bool
     foreign: bool
 
     @classmethod
-    def of(cls, latest_first: Sequence[Message], *, complete: bool) -> _Tail:
+    def of(cls, latest_first: Sequence[Message], messages: Sequence[BaseMessage], *, complete: bool) -> _Tail:
         return cls(
-            last_time=latest_first[0].create_time or 0 if latest_first else -(2**63),
+            last_time=latest_first[0].create_time or 0 if latest_first else _EARLIEST,
             known={row.message_id: row.create_time or 0 for row in latest_first},
             empty=complete and not latest_first,
-            complete=complete,
+            untitled=complete and not _texts(messages, HumanMessage),
             foreign=any(row.body is None for row in latest_first),
         )
 
 
-def _is_new(message_id: str) -> bool:
-    """Whether an id was surely made for a message that is being added now."""
-    return message_id.startswith((_OWN_ID, _GENERATED_ID))
+def _keep_apart(messages: Sequence[Message]) -> None:
+    """Let messages of equal times keep their order, which would be that of their ids otherwise."""
+    ordered = sorted(messages, key=lambda message: message.create_time or 0)
+    for before, message in itertools.pairwise(ordered):
+        message.create_time = max(message.create_time or 0, (before.create_time or 0) + 1)
 
 
 def _role(row: Message) -> str | None:
@@ -627,3 +671,43 @@ def _role(row: Message) -> str | None:
 def _texts(messages: Sequence[BaseMessage], kind: type[BaseMessage]) -> list[str]:
     texts = (str(message.text) for message in messages if isinstance(message, kind))
     return [text for text in texts if text.strip()]
+
+
+def _opening(messages: Sequence[BaseMessage], *, untitled: bool = True, empty: bool = True) -> str | None:
+    """What names a conversation: what a human said first, or what was said at all where no human spoke."""
+    texts = _texts(messages, HumanMessage) if untitled else []
+    if not texts and empty:
+        texts = _texts(messages, BaseMessage)
+    return texts[0] if texts else None
+
+
+def _preview(messages: Sequence[BaseMessage]) -> str | None:
+    texts = _texts(messages, BaseMessage)
+    return texts[-1] if texts else None
+
+
+def _check_messages(messages: Any) -> list[BaseMessage]:
+    if isinstance(messages, str | bytes | Mapping | BaseMessage) or not isinstance(messages, Iterable):
+        raise InvalidArgumentError(f"messages is a {type(messages).__name__}. Give a list of messages.")
+    return list(messages)
+
+
+def _one_for_each(values: Any, name: str, messages: Sequence[BaseMessage]) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"{name} is a {type(values).__name__}. Give a list with one for each message.")
+    each = list(values)
+    if len(each) != len(messages):
+        raise InvalidArgumentError(f"{name} has {len(each)} entries for {len(messages)} messages. Give one for each.")
+    return each
+
+
+def _check_metadata(metadata: Any) -> None:
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgumentError(f"The metadata of a message is a {type(metadata).__name__}. Give a dict.")
+
+
+def _check_types(types: Any) -> tuple[type, ...]:
+    checked = tuple(types) if isinstance(types, Iterable) else (types,)
+    if not isinstance(types, Iterable) or not all(isinstance(each, type) for each in checked):
+        raise InvalidArgumentError("artifact_types takes a list of classes, such as [Shape, Color].")
+    return checked

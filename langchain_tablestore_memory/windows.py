@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, ToolMessage
 
 from langchain_tablestore_memory.core.checks import check_count
+from langchain_tablestore_memory.errors import InvalidArgumentError
 
 TokenCounter = Callable[[list[BaseMessage]], int]
 
@@ -28,7 +29,7 @@ class Window:
             None.
 
     Raises:
-        InvalidArgumentError: A number is less than 1.
+        InvalidArgumentError: A number is less than 1, or the counter is no function.
     """
 
     count: int | None = None
@@ -40,6 +41,10 @@ class Window:
             check_count(self.count, "window")
         if self.max_tokens is not None:
             check_count(self.max_tokens, "max_tokens")
+        if self.token_counter is not None and not callable(self.token_counter):
+            raise InvalidArgumentError(
+                f"token_counter is a {type(self.token_counter).__name__}. Give a function of a list of messages."
+            )
 
     @property
     def page_size(self) -> int | None:
@@ -90,11 +95,10 @@ def without_orphans(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 def _calls(message: AIMessage) -> set[str]:
     # Some models keep calls only in `additional_kwargs`.
-    raw = message.additional_kwargs.get("tool_calls") or []
-    ids = [
-        call.get("id") for call in (*message.tool_calls, *message.invalid_tool_calls, *raw) if isinstance(call, dict)
-    ]
-    return {call_id for call_id in ids if call_id}
+    raw = message.additional_kwargs.get("tool_calls")
+    calls = [*message.tool_calls, *message.invalid_tool_calls, *(raw if isinstance(raw, list) else ())]
+    # Some leave ids out, and then the results name none either.
+    return {call.get("id") or "" for call in calls if isinstance(call, dict)}
 
 
 def _approximate_tokens(messages: list[BaseMessage]) -> int:

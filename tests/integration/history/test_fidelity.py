@@ -197,7 +197,9 @@ def test_chunks_that_were_read_can_be_added_up(local_chats):
 
 # The SDK's async client hands aiohttp the body as bytes, which aiohttp remarks on from 1 MB on.
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-@pytest.mark.parametrize("text", ["x" * 3_000_000, "汉字" * 500_000, "👩‍👩‍👧‍👦" * 120_000], ids=["ascii", "Chinese", "emoji"])
+@pytest.mark.parametrize(
+    "text", ["x" * 3_000_000, "汉字" * 500_000, "👩‍👩‍👧‍👦" * 120_000], ids=["ascii", "Chinese", "emoji"]
+)
 def test_long_texts_return_equal(chats, text):
     chat = chats()
     chat.add_messages([HumanMessage("before"), HumanMessage(text, id="long"), AIMessage("after")])

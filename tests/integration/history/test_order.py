@@ -192,7 +192,28 @@ def test_an_id_that_another_object_deleted_meanwhile(local_chats):
     chat.delete("b")
     reader.add_messages([HumanMessage("B", id="b")])
     assert sorted(chat.texts) == ["B", "a", "c"]
-    assert local_chats.session(chat).message_count == 3
+    assert reader.get("b").message == HumanMessage("B", id="b")
+
+
+@pytest.mark.parametrize("again", ["lc_run-1", "uuid-1", "lc-own"])
+def test_a_whole_conversation_stored_again_by_an_object_that_has_read_nothing(local_chats, again):
+    """As agents do that store their whole state after each step."""
+    chat = local_chats()
+    state = [HumanMessage("q1", id="u1"), AIMessage("a1", id=f"{again}a"), HumanMessage("q2", id="u2")]
+    chat.add_messages(state)
+    state.append(AIMessage("a2", id=f"{again}b"))
+    local_chats.again(chat).add_messages(state)
+    local_chats.again(chat, window=1).add_messages(state)
+    assert chat.messages == state
+    assert local_chats.session(chat).message_count == 4
+
+
+def test_the_id_that_was_given_to_a_message_is_found_by_other_objects(local_chats):
+    chat = local_chats()
+    chat.add_messages([HumanMessage(str(number)) for number in range(6)])
+    first = chat.entries()[0].id
+    local_chats.again(chat).add_messages([HumanMessage("first", id=first)])
+    assert chat.texts == ["first", *"12345"]
 
 
 def test_the_same_id_twice_in_one_call_keeps_the_later_one(chats):
@@ -269,7 +290,11 @@ def test_messages_from_an_iterator(local_chats):
 def test_metadata_time_and_id_of_each_message(chats):
     chat = chats()
     before = chat_history.microseconds_timestamp()
-    wanted = [{"来源": "网页", "n": 1, "nested": {"a": [1, None, (2,)]}}, {}, {"ratio": 0.5, "flag": True, "none": None}]
+    wanted = [
+        {"来源": "网页", "n": 1, "nested": {"a": [1, None, (2,)]}},
+        {},
+        {"ratio": 0.5, "flag": True, "none": None},
+    ]
     chat.add_messages([HumanMessage("a", id="1"), AIMessage("b"), HumanMessage("c", id="3")], metadata=wanted)
     after = chat_history.microseconds_timestamp()
     entries = chat.entries()
@@ -289,7 +314,8 @@ def test_one_mapping_for_all_messages(local_chats):
 
 
 @pytest.mark.parametrize(
-    "key", ["content", "session_id", "create_time", "message_id", "lc_message", "lc_metadata", "lc_content_1", "", "a b"]
+    "key",
+    ["content", "session_id", "create_time", "message_id", "lc_message", "lc_metadata", "lc_content_1", "", "a b"],
 )
 def test_metadata_may_be_called_anything(local_chats, key):
     chat = local_chats()
@@ -311,9 +337,7 @@ _counter = itertools.count()
 @settings(max_examples=30, deadline=None)
 @given(
     steps=st.lists(
-        st.tuples(
-            st.integers(0, 2), st.booleans(), st.lists(st.sampled_from([None, "a", "b", "c", "d"]), max_size=4)
-        ),
+        st.tuples(st.integers(0, 2), st.booleans(), st.lists(st.sampled_from([None, "a", "b", "c", "d"]), max_size=4)),
         max_size=8,
     )
 )
@@ -321,7 +345,8 @@ def test_several_objects_keep_one_list(embedded, steps):
     """Whatever is added by whom, read before or not: what an ordered dict would hold."""
     session = unique("s")
     objects = [
-        chat_history.TablestoreChatMessageHistory(session, connection=embedded, window=window) for window in (None, 2, 3)
+        chat_history.TablestoreChatMessageHistory(session, connection=embedded, window=window)
+        for window in (None, 2, 3)
     ]
     model = {}
     for number, reads, ids in steps:

@@ -82,9 +82,7 @@ TRANSCRIPTS = {
         HumanMessage("q"),
         AIMessage(
             "",
-            invalid_tool_calls=[
-                {"name": "f", "args": "{", "id": "a", "error": None, "type": "invalid_tool_call"}
-            ],
+            invalid_tool_calls=[{"name": "f", "args": "{", "id": "a", "error": None, "type": "invalid_tool_call"}],
         ),
         result("a", "wrong arguments"),
         AIMessage("done"),
@@ -420,7 +418,7 @@ def tagged(chats):
         {"来源": "电话", "n": 1, "deep": {"city": "杭州", "tags": ["a", "b"]}},
         {"n": 2, "deep": {"city": "上海"}, "flag": True},
         {"来源": "网页", "n": 3, "flag": False, "ratio": 0.5},
-        {"n": "four", "none": None},
+        {"n": "four", "none": None, "tags": ["x", "y"]},
     ]
     chat.add_messages(humans(5), metadata=metadata)
     return chat
@@ -441,6 +439,10 @@ def tagged(chats):
         ({"$and": [{"来源": "网页"}, {"n": {"$gt": 0}}]}, [3]),
         (Filters.logical_not([Filters.eq("来源", "网页")]), [1, 2, 4]),
         ({"n": 99}, []),
+        ({"deep": {"$exists": True}}, [1, 2]),
+        ({"none": {"$exists": True}}, [4]),
+        ({"none": None}, [4]),
+        ({"tags": {"$contains": "y"}}, [4]),
         ({}, [0, 1, 2, 3, 4]),
         (None, [0, 1, 2, 3, 4]),
     ],
@@ -451,10 +453,6 @@ def test_filters_on_metadata(tagged, wanted, found):
     assert [entry.id for entry in tagged.page(metadata_filter=wanted).entries] == [f"m{number}" for number in found]
     latest = tagged.entries(metadata_filter=wanted, order=Order.DESC, limit=1)
     assert [entry.id for entry in latest] == [f"m{number}" for number in found[-1:]]
-
-
-def test_filters_on_nested_values(tagged):
-    assert [e.id for e in tagged.entries(metadata_filter={"deep": {"$eq": {"city": "上海"}}})] == ["m2"]
 
 
 def test_pages_of_rare_matches(chats):
