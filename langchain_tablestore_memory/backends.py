@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tablestore
 from tablestore.connection import ConnectionPool
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 # not parse, which is what users wrote. Every failure reaches the caller as an exception, so nothing is lost.
 _SDK_LOGGER = "langchain_tablestore_memory.sdk"
 logging.getLogger(_SDK_LOGGER).setLevel(logging.CRITICAL)
+
+Durability = Literal["full", "normal"]
 
 LOCAL = "local:"
 MEMORY = "local::memory:"
@@ -139,7 +141,7 @@ class DefaultFolder(Backend):
 
     @override
     def describe(self) -> str:
-        return f"{LOCAL}{_default_folder()}"
+        return f"{LOCAL}{default_folder()}"
 
     @override
     def client(self) -> tablestore.OTSClient:
@@ -163,7 +165,7 @@ class DefaultFolder(Backend):
     def _open(self) -> Embedded:
         with self._lock:
             if self._embedded is None:
-                folder = _default_folder()
+                folder = default_folder()
                 self._embedded = embedded(f"{LOCAL}{folder}", LOCAL_INSTANCE, self._options)
                 logger.warning(
                     "No Tablestore endpoint is set: data is kept by the embedded engine in %s. For the service set "
@@ -224,72 +226,73 @@ class GivenClient(Backend):
 
 
 class Folders:
-    """Open embedded engines of this process, one per folder, shared by the connections to it."""
+    """Open embedded engines of this process, one per folder and durability, shared by the connections to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[Path, Tablestore] = {}
-        self._users: dict[int, int] = {}
+        self._open: dict[tuple[Path, Durability], Tablestore] = {}
+        self._users: weakref.WeakKeyDictionary[Tablestore, int] = weakref.WeakKeyDictionary()
 
-    def acquire(self, folder: Path | None) -> Tablestore:
-        """The engine of a folder, opened for the first user; None for one that keeps nothing and is not shared."""
+    def acquire(self, folder: Path | None, durability: Durability) -> Tablestore:
+        """The engine of a folder, opened for the first user; None for one that keeps nothing and is not shared.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
         from langchain_tablestore_memory.local import Tablestore  # noqa: PLC0415 - only embedded users pay for it
 
         with self._lock:
-            service = None if folder is None else self._open.get(folder)
+            service = None if folder is None else self._open.get((folder, durability))
             if service is None:
-                service = Tablestore(folder)
+                service = Tablestore(folder, durability=durability)
                 if folder is not None:
-                    self._open[folder] = service
-            self._users[id(service)] = self._users.get(id(service), 0) + 1
+                    self._open[folder, durability] = service
+            self._users[service] = self._users.get(service, 0) + 1
             return service
 
     def release(self, service: Tablestore) -> None:
         """Say that one user is done; with the last one the engine is closed."""
         with self._lock:
-            self._users[id(service)] -= 1
-            if self._users[id(service)]:
+            self._users[service] -= 1
+            if self._users[service]:
                 return
-            del self._users[id(service)]
-            for folder in [folder for folder, other in self._open.items() if other is service]:
-                del self._open[folder]
+            del self._users[service]
+            for place in [place for place, other in self._open.items() if other is service]:
+                del self._open[place]
         service.close()
 
 
 _folders = Folders()
 
 
-def embedded(endpoint: str, instance_name: str, options: Mapping[str, Any]) -> Embedded:
+def embedded(
+    endpoint: str, instance_name: str, options: Mapping[str, Any], durability: Durability = "full"
+) -> Embedded:
     """The embedded engine at `local:PATH` or `local::memory:`.
 
     Raises:
         ConfigurationError: The endpoint names no folder, or one that cannot be written.
     """
     if endpoint == MEMORY:
-        return Embedded(MEMORY, _folders.acquire(None), instance_name, options)
+        return Embedded(MEMORY, _folders.acquire(None, durability), instance_name, options)
     folder = endpoint.removeprefix(LOCAL)
     if not folder or folder.startswith(":"):
         raise ConfigurationError(
             f"The endpoint {endpoint!r} names no folder. Write local:PATH, or local::memory: to keep nothing."
         )
     path = Path(folder).expanduser().absolute()
-    _check_folder(path)
-    return Embedded(f"{LOCAL}{path}", _folders.acquire(path), instance_name, options)
-
-
-def _check_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        service = _folders.acquire(path, durability)
     except OSError as error:
         raise ConfigurationError(
-            f"The folder {folder} cannot be written ({error.strerror or error}). Choose another one with "
+            f"The folder {path} cannot be written ({error.strerror or error}). Choose another one with "
             'connect("local:PATH"), or keep nothing with connect("local::memory:").'
         ) from error
+    return Embedded(f"{LOCAL}{path}", service, instance_name, options)
 
 
-def _default_folder() -> Path:
+def default_folder() -> Path:
+    """Where the embedded engine keeps its data when nobody chose a folder."""
     import platformdirs  # noqa: PLC0415 - only users without any setting pay for it
 
     return platformdirs.user_data_path("langchain-tablestore-memory", appauthor=False)

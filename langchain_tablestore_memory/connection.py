@@ -18,6 +18,7 @@ from langchain_tablestore_memory.backends import (
     LOCAL_INSTANCE,
     Backend,
     DefaultFolder,
+    Durability,
     GivenClient,
     Service,
     embedded,
@@ -203,6 +204,7 @@ def connect(
     credentials_provider: Any = None,
     region: str | None = None,
     retry: RetryPolicy | None = None,
+    durability: Durability = "full",
     **client_options: Any,
 ) -> Connection:
     """Connect to Tablestore, or to the embedded engine.
@@ -226,6 +228,8 @@ def connect(
         credentials_provider: A `tablestore.credentials.CredentialsProvider`, in place of the three above.
         region: The region, such as `cn-hangzhou`; requests are then signed with signature version 4.
         retry: How failed requests are repeated.
+        durability: Of the embedded engine: with `"full"` what was written survives a power failure, with `"normal"` the
+            end of the process, and writing is faster.
         **client_options: Further options of `tablestore.OTSClient`, such as `socket_timeout=50` (seconds).
 
     What is not given is taken from the environment: `TABLESTORE_ENDPOINT`, `TABLESTORE_INSTANCE_NAME`,
@@ -260,7 +264,7 @@ def connect(
                 f"{', '.join(credentials) or 'credentials_provider'} given for {endpoint!r}. "
                 "The embedded engine takes no credentials: leave them out."
             )
-        return Connection(embedded(endpoint, instance_name or LOCAL_INSTANCE, client_options), retry=retry)
+        return Connection(embedded(endpoint, instance_name or LOCAL_INSTANCE, client_options, durability), retry=retry)
     settings = _settings(given, os.environ, needs_key=credentials_provider is None)
     if settings is None:
         if credentials_provider is not None or region is not None:

@@ -106,6 +106,7 @@ def serve(
     latency: Annotated[float, typer.Option(min=0, hidden=True, help="Milliseconds to add per request.")] = 0,
 ) -> None:
     """Serve an embedded Tablestore over HTTP, for any Tablestore SDK."""
+    from langchain_tablestore_memory.backends import default_folder
     from langchain_tablestore_memory.cli import serve as command
 
     if memory and data is not None:
@@ -113,7 +114,7 @@ def serve(
     command.serve(
         host=host,
         port=port,
-        folder=None if memory else data or command.default_folder(),
+        folder=None if memory else data or default_folder(),
         access_key=command.access_key(access_key_id, access_key_secret),
         durability=durability.value,
         latency=latency / 1000,

@@ -8,8 +8,6 @@ import shlex
 import signal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import platformdirs
-
 from langchain_tablestore_memory.errors import ConfigurationError
 from langchain_tablestore_memory.local.server import Server
 from langchain_tablestore_memory.local.service import DEFAULT_ACCESS_KEY, Tablestore
@@ -33,11 +31,6 @@ class AccessKey(NamedTuple):
     id: str
     secret: str
     is_default: bool
-
-
-def default_folder() -> Path:
-    """The user's data folder: where `connect` keeps data, too, that no folder was named for."""
-    return platformdirs.user_data_path("langchain-tablestore-memory", appauthor=False)
 
 
 def access_key(key_id: str | None, secret: str | None) -> AccessKey:
