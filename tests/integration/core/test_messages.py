@@ -338,7 +338,7 @@ async def test_what_a_framework_keeps_beside_the_text(messages):
 
 
 async def test_a_message_over_the_row_limit_is_refused_by_name(store, engine):
-    with pytest.raises(InvalidArgumentError, match="'m1'.*bytes"):
+    with pytest.raises(InvalidArgumentError, match=r"'m1'.*bytes"):
         await store.put_message(Message("s1", "m1", 1, "x" * 2_200_000, {"a": "y" * 2_000_000}))
     assert engine.calls == []
 

@@ -164,9 +164,13 @@ async def test_delete_of_sessions_that_cannot_be_read(store, engine, mode):
 
     await put(store, "u1", s1=1)
     client = ots_client(engine)
-    client.put_row("session", Row([("user_id", "u1"), ("session_id", "s2")], [("lc_metadata", "{"), ("update_time", 5)]))
+    client.put_row(
+        "session", Row([("user_id", "u1"), ("session_id", "s2")], [("lc_metadata", "{"), ("update_time", 5)])
+    )
     await store.delete_sessions("u1")
-    client.put_row("session", Row([("user_id", "u1"), ("session_id", "s2")], [("lc_metadata", "{"), ("update_time", 5)]))
+    client.put_row(
+        "session", Row([("user_id", "u1"), ("session_id", "s2")], [("lc_metadata", "{"), ("update_time", 5)])
+    )
     await store.delete_all_sessions()
     assert await store.list_all_sessions() == []
 
