@@ -398,8 +398,13 @@ class MessageStore:
         check_id(conversation, "session_id")
         count = 0
         scan = self._scan_keys(_keys(conversation, INF_MIN, INF_MIN), _keys(conversation, INF_MAX, INF_MAX))
-        while not scan.finished:
-            count += len((yield from scan.fetch()))
+        try:
+            while not scan.finished:
+                count += len((yield from scan.fetch()))
+        except ServiceError as error:
+            # Where there is no table there are no messages.
+            if not is_missing_table(error):
+                raise
         return count
 
     count, acount = operation(_count)

@@ -606,10 +606,20 @@ class SessionRegistry:
             # Where both ids together are too long for a key, no conversation can have that name.
             with contextlib.suppress(InvalidArgumentError):
                 conversations.add(conversation_of(user_id, session_id))
-        if row is not None:
+        if row is not None and (yield from self._owns_conversation(row)):
             conversations.add(conversation_in(row))
         for conversation in sorted(conversations):
             yield from self._messages._delete_conversation(conversation)  # noqa: SLF001 - a program of ours
+
+    def _owns_conversation(self, row: StoredRow) -> Program[bool]:
+        """Whether the messages that a session names are its user's.
+
+        A row that names none, which other tools wrote, stands for those under the bare session id. Where the user for
+        whom nobody was named has a session of that id, they are that user's.
+        """
+        if CONVERSATION in row.columns or row.key["user_id"] == DEFAULT_USER:
+            return True
+        return (yield from self._read(row.key["session_id"], DEFAULT_USER)) is None
 
     def _delete_write(self, user_id: str, session_id: str) -> RowWrite:
         return delete_row(self.table_name, session_key(user_id, session_id), name=f"session {session_id!r}")
