@@ -215,7 +215,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
     # Reading
 
     @property
-    def messages(self) -> list[BaseMessage]:  # type: ignore[override] # a property, as in langchain-core's own histories
+    def messages(self) -> list[BaseMessage]:
         """The messages in the window, oldest first. Read once, until this object writes or `refresh` is called."""
         if self._snapshot is None:
             self._snapshot = self._connection.run(self._read_window())
@@ -374,7 +374,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         if outcome.doubted or tail.foreign:
             yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001 - a program of ours
 
-    add_messages, aadd_messages = operation(_add_messages)  # type: ignore[assignment]
+    add_messages, aadd_messages = operation(_add_messages)
 
     def _edit(
         self, message_id: str, message: BaseMessage, *, metadata: Mapping[str, Any] | None = None
