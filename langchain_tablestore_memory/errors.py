@@ -75,9 +75,7 @@ class ServiceError(TablestoreMemoryError):
         request_id: The service's id of the request, for its support; empty where it never answered.
     """
 
-    def __init__(
-        self, message: str, *, api: str = "", code: str = "", status: int = 0, request_id: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, api: str = "", code: str = "", status: int = 0, request_id: str = "") -> None:
         super().__init__(message)
         self.api = api
         self.code = code
