@@ -85,7 +85,8 @@ class Failure:
         if isinstance(error, OTSClientError):
             # With a status, an answer came that the SDK could not accept: a gateway's error page, a wrong checksum.
             status = error.get_http_status() or 0
-            broken_answer = status >= _SERVER_ERROR or 200 <= status < 300  # noqa: PLR2004
+            damaged = "MD5 mismatch" in str(error)
+            broken_answer = damaged or status >= _SERVER_ERROR or 200 <= status < 300  # noqa: PLR2004
             return cls("", str(error), status, transient=broken_answer, ambiguous=broken_answer)
         if isinstance(error, _NETWORK):
             unconnected = _never_connected(error)

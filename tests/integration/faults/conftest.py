@@ -1,0 +1,87 @@
+"""Worlds to break, and how to call operations in them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from .operations import Operation
+from .worlds import Contents, World, furnish, opened, prepare
+
+
+@pytest.fixture(scope="session")
+def beginning(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Operation], Path]:
+    """The folder from which an operation's world is copied."""
+    bare, furnished = (tmp_path_factory.mktemp(name) for name in ("bare", "furnished"))
+    prepare(bare)
+    furnish(furnished)
+    return lambda operation: furnished if operation.furnished else bare
+
+
+Perform = Callable[[Operation, Any], Any]
+
+
+@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.slow)])
+def perform(request: pytest.FixtureRequest) -> Iterator[Perform]:
+    """Calls an operation on an object and returns its result."""
+    if request.param == "sync":
+        yield lambda operation, subject: operation.run(subject)
+        return
+    with asyncio.Runner() as runner:
+        yield lambda operation, subject: runner.run(operation.arun(subject))
+
+
+_READING = {"DescribeTable", "ListTable", "GetRow", "GetRange", "BatchGetRow"}
+
+
+class Undisturbed(NamedTuple):
+    """What an operation does where nothing goes wrong."""
+
+    before: Contents
+    result: Any
+    after: Contents
+    writes: bool
+
+
+@pytest.fixture(scope="session")
+def undisturbed(beginning: Callable[[Operation], Path]) -> Callable[[Operation], Undisturbed]:
+    known: dict[Operation, Undisturbed] = {}
+
+    def find(operation: Operation) -> Undisturbed:
+        if operation not in known:
+            with opened(beginning(operation)) as world:
+                subject, before = operation.of(world), world.contents()
+                with world.faults.deciding(lambda _number, _request: None):
+                    result = operation.run(subject)
+                    writes = any(request.api not in _READING for request in world.faults.requests)
+                known[operation] = Undisturbed(before, result, world.contents(), writes)
+        return known[operation]
+
+    return find
+
+
+@pytest.fixture
+def enter(
+    beginning: Callable[[Operation], Path], undisturbed: Callable[[Operation], Undisturbed]
+) -> Iterator[Callable[[Operation], AbstractContextManager[World]]]:
+    """Opens a world for an operation, as it was in the beginning."""
+    with ExitStack() as stack:
+        shared: list[World] = []
+
+        @contextmanager
+        def enter(operation: Operation) -> Iterator[World]:
+            if undisturbed(operation).writes:
+                with opened(beginning(operation)) as world:
+                    yield world
+                return
+            # What is only read need not be copied each time. Nothing that a connection learnt is kept.
+            if not shared:
+                shared.append(stack.enter_context(opened(beginning(operation))))
+            yield World(shared[0].service)
+
+        yield enter
