@@ -417,12 +417,22 @@ class SessionRegistry:
             limit = microseconds_timestamp() - before // timedelta(microseconds=1)
         else:
             limit = check_time(before, "before")
+        if user_id is not None:
+            check_id(user_id, "user_id")
+
+        def idle(row: StoredRow | None) -> StoredRow | None:
+            return row if row is not None and row.columns.get(UPDATE_TIME, limit) < limit else None
+
         deleted = 0
-        scan = self.scan(user_id, lambda row: row if row.columns.get(UPDATE_TIME, limit) < limit else None)
+        scan = self.scan(user_id, idle)
         while not scan.finished:
             for row in (yield from scan.fetch()):
-                yield from self._delete(row.key["session_id"], row.key["user_id"])
-                deleted += 1
+                key = row.key["session_id"], row.key["user_id"]
+                # Those at the end of a long page may have become active again.
+                if idle((yield from self._read(*key))):
+                    yield from self._delete_messages(row, *key)
+                    yield from write_rows([self._delete_write(key[1], key[0])])
+                    deleted += 1
         return deleted
 
     delete_idle, adelete_idle = operation(_delete_idle)
