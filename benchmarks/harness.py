@@ -69,15 +69,17 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def take_turns(*actions: Callable[[], float], rounds: int) -> list[list[float]]:
+def take_turns(*actions: Callable[[], float], rounds: int, block: int = 1) -> list[list[float]]:
     """Let actions measure themselves in turn.
 
     In every other round they come in reverse order, so that none always follows the same one. Garbage is collected
-    before each, so that none pays for what another left.
+    before each block, so that none pays for what another left.
 
     Args:
-        *actions: Each does its work and returns its figure.
-        rounds: How often each is called.
+        *actions: Each does its work once and returns its figure.
+        rounds: How many blocks each has.
+        block: How often an action is called before it is another's turn. Several calls in a row are for actions
+            that should meet their own caches, not another's.
 
     Returns:
         The figures of each action, in order.
@@ -87,7 +89,7 @@ def take_turns(*actions: Callable[[], float], rounds: int) -> list[list[float]]:
         order = range(len(actions)) if number % 2 == 0 else reversed(range(len(actions)))
         for position in order:
             gc.collect()
-            figures[position].append(actions[position]())
+            figures[position] += [actions[position]() for _ in range(block)]
     return figures
 
 

@@ -16,9 +16,9 @@ different degrees, is taken between the fastest turns of the first and the last 
 
 from __future__ import annotations
 
-import functools
 import statistics
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 import sqlalchemy
 
 from benchmarks.conversation import turn
-from benchmarks.harness import Comparison, describe, faster, milliseconds, take_turns, timed
+from benchmarks.harness import Comparison, describe, faster, milliseconds, take_turns
 from langchain_tablestore_memory import Connection, TablestoreChatMessageHistory, connect
 
 with warnings.catch_warnings():
@@ -54,19 +54,19 @@ def run(*, quick: bool) -> list[Comparison]:
         peer = _Conversation(lambda: SQLChatMessageHistory("s1", connection=engine))
         for side in (ours, peer):
             side.fill_window()
-        take_turns(ours.advance, peer.advance, rounds=turns // _BLOCK)
+        our_times, peer_times = take_turns(ours.advance, peer.advance, rounds=turns // _BLOCK, block=_BLOCK)
         engine.dispose()
-    for label, times in (("ours", ours.times), ("SQLChatMessageHistory, WAL", peer.times)):
+    for label, times in (("ours", our_times), ("SQLChatMessageHistory, WAL", peer_times)):
         describe(f"{label}, turns 1-{part}", times[:part], milliseconds)
         describe(f"{label}, turns {turns - part + 1}-{turns}", times[-part:], milliseconds)
-    first = [times[:part] for times in (ours.times, peer.times)]
-    last = [times[-part:] for times in (ours.times, peer.times)]
+    first = [times[:part] for times in (our_times, peer_times)]
+    last = [times[-part:] for times in (our_times, peer_times)]
     our_growth, peer_growth = (min(late) / min(early) for early, late in zip(first, last, strict=True))
     return [
         faster(
             f"{turns:,} turns on disk: total",
-            sum(ours.times),
-            sum(peer.times),
+            sum(our_times),
+            sum(peer_times),
             show="{:.2f} s".format,
             # So much is said of 1,000 turns.
             at_least=None if quick else 8.0,
@@ -85,33 +85,27 @@ def run(*, quick: bool) -> list[Comparison]:
 
 
 class _Conversation:
-    """Goes on with one conversation, a block of turns at a time.
-
-    Attributes:
-        times: Seconds that each turn took.
-    """
+    """Goes on with one conversation, turn by turn."""
 
     def __init__(self, make_history: Callable[[], Any]) -> None:
         self._make_history = make_history
         self._done = 0
-        self.times: list[float] = []
 
     def fill_window(self) -> None:
         for _ in range(_WINDOW // 2):
-            self._turn(turn(self._done))
+            self.advance()
 
     def advance(self) -> float:
-        for _ in range(_BLOCK):
-            added = turn(self._done)
-            self.times.append(timed(functools.partial(self._turn, added)))
-        return sum(self.times[-_BLOCK:])
-
-    def _turn(self, added: list[Any]) -> None:
+        """One turn; gives the seconds that it took."""
+        added = turn(self._done)
+        start = time.perf_counter()
         history = self._make_history()
-        read = len(history.messages)
+        read = history.messages
         history.add_messages(added)
-        assert read in {2 * self._done, min(2 * self._done, _WINDOW)}
+        seconds = time.perf_counter() - start
+        assert len(read) in {2 * self._done, min(2 * self._done, _WINDOW)}
         self._done += 1
+        return seconds
 
 
 def _ours(connection: Connection) -> TablestoreChatMessageHistory:
