@@ -328,6 +328,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
 
         Raises:
             InvalidArgumentError: A message or its metadata cannot be stored; nothing is written.
+            SchemaMismatchError: The message table has another time to live than was asked for.
             WriteError: Some messages are not known to be stored; it names them. Adding the same messages again is
                 harmless where they have ids.
         """
@@ -335,6 +336,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         drafts = self._drafts(messages, metadata, create_times)
         if not drafts:
             return
+        yield from self._verify_ttl()
         tail = self._tail
         if tail is None:
             tail = yield from self._read_tail()
@@ -443,6 +445,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             MessageNotFoundError: There is no such message.
             InvalidArgumentError: A session of the new id exists.
         """
+        yield from self._verify_ttl()
         last = None if message_id is None else (yield from self._find(message_id))
         other = self._sibling(str(uuid.uuid4()) if session_id is None else session_id)
         taken = (yield from self._registry._get(other.session_id, self._user_id)) is not None  # noqa: SLF001
@@ -496,6 +499,12 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         decoded.reverse()
         self._tail = _Tail.of(rows, decoded, complete=complete)
         return decoded if complete else without_orphans(decoded)
+
+    def _verify_ttl(self) -> Program[None]:
+        """Nobody should believe that messages vanish which do not: a table is looked at before the first is added."""
+        schema = self._store.schema
+        if schema.time_to_live != -1 and schema not in self._connection.tables:
+            yield from self._store._setup()  # noqa: SLF001 - a program of ours
 
     def _read_tail(self) -> Program[_Tail]:
         """Where the conversation ends."""

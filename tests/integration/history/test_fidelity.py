@@ -271,7 +271,6 @@ def test_classes_of_the_application_return_equal_where_they_are_allowed(local_ch
         (HumanMessage("Hi", additional_kwargs={"a": [{"b": "\udfff"}]}), "surrogate"),
         (HumanMessage("Hi", additional_kwargs={"a": [{"b": object()}]}), r"additional_kwargs.*a.*b|object"),
     ],
-    ids=str,
 )
 def test_what_cannot_be_kept_exactly_is_refused_by_name(local_chats, message, named):
     chat = local_chats()
