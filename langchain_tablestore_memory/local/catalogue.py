@@ -101,6 +101,21 @@ class Encryption:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """What CreateTable or UpdateTable asked for under streams: echoed, as the stream calls are not served.
+
+    Attributes:
+        enable: Whether a stream was asked for.
+        expiration_time: Hours that its records would be kept.
+        last_enable_time: When it was asked for, in microseconds since 1970.
+    """
+
+    enable: bool = False
+    expiration_time: int | None = None
+    last_enable_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table.
 
@@ -114,10 +129,13 @@ class Table:
         widest_versions: The largest `max_versions` that the table ever had: what stored rows may hold.
         throughput: The reserved throughput.
         encryption: The encryption asked for.
+        stream: The stream asked for.
         split_points: The encoded values at which the first key column was to be split.
         next_index: The number of the next index.
         indexes: The secondary indexes.
         rows: Where the rows are.
+        key_names: The names of the primary key columns.
+        auto_increment: The position of the auto-increment column in the key, or None.
     """
 
     id: int
@@ -129,25 +147,27 @@ class Table:
     widest_versions: int
     throughput: Throughput
     encryption: Encryption = field(default_factory=Encryption)
+    stream: Stream = field(default_factory=Stream)
     split_points: tuple[bytes, ...] = ()
     next_index: int = 0
     indexes: tuple[Index, ...] = ()
     rows: RowTable = field(init=False)
+    key_names: frozenset[bytes] = field(init=False)
+    auto_increment: int | None = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", RowTable(f"rows_{self.id}_{self.generation}"))
-
-    @property
-    def auto_increment(self) -> int | None:
-        """The position of the auto-increment column in the key, or None."""
-        return next((place for place, column in enumerate(self.key) if column.auto_increment), None)
+        automatic = [place for place, column in enumerate(self.key) if column.auto_increment]
+        object.__setattr__(self, "auto_increment", automatic[0] if automatic else None)
+        object.__setattr__(self, "key_names", frozenset(column.name for column in self.key))
 
     def row_tables(self) -> list[RowTable]:
         """The SQLite tables of the table and its indexes, the table's own first."""
         return [self.rows, *(index.rows for index in self.indexes)]
 
 
-@dataclass(frozen=True, slots=True)
+# Compared by identity, so that caches can be keyed by them.
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """What a call may name: a table, or an index of one, for which `index` is set."""
 
@@ -360,6 +380,7 @@ def _to_json(table: Table) -> dict[str, Any]:
         "widest_versions": table.widest_versions,
         "throughput": asdict(table.throughput),
         "encryption": asdict(table.encryption),
+        "stream": asdict(table.stream),
         "split_points": [point.hex() for point in table.split_points],
         "next_index": table.next_index,
         "indexes": [
@@ -389,6 +410,7 @@ def _from_json(table_id: int, name: str, definition: dict[str, Any]) -> Table:
         widest_versions=definition["widest_versions"],
         throughput=Throughput(**definition["throughput"]),
         encryption=Encryption(**definition["encryption"]),
+        stream=Stream(**definition["stream"]),
         split_points=tuple(bytes.fromhex(point) for point in definition["split_points"]),
         next_index=definition["next_index"],
     )

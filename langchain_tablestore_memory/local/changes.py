@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .indexes import update_indexes
+from .indexes import apply_index_changes, plan_index_changes
 from .storage import make_record
 
 if TYPE_CHECKING:
@@ -37,10 +37,13 @@ def apply_change(
         key: The row's key, encoded for sorting.
         before: The row as it was, None where there was none; need not be given unless `needs_row_before`.
         after: The row as it is to be, None to delete it.
+
+    Raises:
+        RequestError: The row cannot be indexed; nothing has been changed.
     """
+    index_changes = plan_index_changes(table, before, after) if table.indexes else ()
     if after is None:
         connection.execute(table.rows.delete, (key,))
     else:
         connection.execute(table.rows.put, (key, *make_record(after)))
-    if table.indexes:
-        update_indexes(connection, table, before, after)
+    apply_index_changes(connection, index_changes)

@@ -16,13 +16,13 @@ from google.protobuf.message import DecodeError
 
 from .errors import parameter_invalid
 from .limits import MAX_FILTERS
-from .messages import filters
+from .messages import filters, name_bytes
 from .values import DOUBLE, INTEGER, STRING, check_value, decode_value, encode_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .plainbuffer import KeyCell, StoredCell
+    from .plainbuffer import Cell
 
 _COMPARATORS: Final[Mapping[int, Callable[[Any, Any], bool]]] = {
     filters.CT_EQUAL: operator.eq,
@@ -55,7 +55,7 @@ class ColumnPage:
         self.offset = offset
         self.limit = limit
 
-    def cut(self, cells: Sequence[StoredCell]) -> list[StoredCell]:
+    def cut(self, cells: Sequence[Cell]) -> list[Cell]:
         """Keep the cells of the columns of this page.
 
         Args:
@@ -64,9 +64,9 @@ class ColumnPage:
         Returns:
             The cells that stay.
         """
-        names = list(dict.fromkeys(cell.name for cell in cells))
+        names = list(dict.fromkeys(name for name, _, _ in cells))
         page = frozenset(names[self.offset : self.offset + self.limit])
-        return [cell for cell in cells if cell.name in page]
+        return [cell for cell in cells if cell[0] in page]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Existence:
         return bool(values) is self.expected
 
 
-def row_versions(key: Sequence[KeyCell], cells: Sequence[StoredCell]) -> Versions:
+def row_versions(key: Sequence[Cell], cells: Sequence[Cell]) -> Versions:
     """Make the look-up that a filter asks for a row's values.
 
     Args:
@@ -148,9 +148,9 @@ def row_versions(key: Sequence[KeyCell], cells: Sequence[StoredCell]) -> Version
     Returns:
         The look-up.
     """
-    values: dict[bytes, list[bytes]] = {cell.name: [cell.value] for cell in key}
-    for cell in cells:
-        values.setdefault(cell.name, []).append(cell.value)
+    values: dict[bytes, list[bytes]] = {name: [value] for name, value, _ in key}
+    for name, value, _ in cells:
+        values.setdefault(name, []).append(value)
     return look_up(values)
 
 
@@ -209,10 +209,14 @@ def parse_condition(body: bytes) -> Filter:
 
 
 def _parse(message_type: Any, body: bytes, what: str) -> Any:
+    message = message_type()
     try:
-        return message_type.FromString(body)
+        message.ParseFromString(body)
     except DecodeError:
         raise parameter_invalid(f"Deserialize {what} failed.") from None
+    if not message.IsInitialized():
+        raise parameter_invalid(f"Deserialize {what} failed.")
+    return message
 
 
 def _parse_page(body: bytes) -> ColumnPage:
@@ -260,7 +264,7 @@ def _none(results: list[bool]) -> bool:
 
 def _parse_comparison(body: bytes) -> Filter:
     message = _parse(filters.SingleColumnValueFilter, body, "relation filter")
-    name = message.column_name.encode()
+    name = name_bytes(message.column_name)
     extraction = _parse_extraction(message.value_trans_rule) if message.HasField("value_trans_rule") else None
     if message.comparator in (filters.CT_EXIST, filters.CT_NOT_EXIST):
         return _Existence(name, message.comparator == filters.CT_EXIST, extraction)
@@ -292,8 +296,8 @@ assert set(_CASTS) == {INTEGER, DOUBLE, STRING}
 
 def _parse_extraction(message: Any) -> _Extraction:
     try:
-        pattern = re.compile(message.regex)
-    except (re.error, OverflowError, RecursionError) as error:
+        pattern = re.compile(name_bytes(message.regex).decode())
+    except (re.error, OverflowError, RecursionError, UnicodeDecodeError) as error:
         raise parameter_invalid(f"Invalid regular expression: {error}.") from None
     cast = _CASTS.get(message.cast_type if message.HasField("cast_type") else filters.VT_STRING)
     if cast is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from .catalogue import DefinedColumn, Encryption, Index, KeyColumn, Options, Source, Throughput
+from .catalogue import DefinedColumn, Encryption, Index, KeyColumn, Options, Source, Stream, Throughput
 from .errors import parameter_invalid
 from .limits import (
     MAX_CAPACITY_UNITS,
@@ -18,7 +18,7 @@ from .limits import (
     check_column_name,
     check_table_name,
 )
-from .messages import tables
+from .messages import name_bytes, tables
 from .plainbuffer import encode_answer, encode_row, make_key_cell
 from .storage import RowTable
 from .values import BLOB, BOOLEAN, DOUBLE, INF_MAX, INF_MIN, INTEGER, STRING, check_value, decode_integer
@@ -62,7 +62,7 @@ def parse_key(meta: Any) -> tuple[KeyColumn, ...]:
         raise parameter_invalid(f"The number of primary key columns must be in range: [1, {MAX_KEY_COLUMNS}].")
     names: set[str] = set()
     for column in columns:
-        check_column_name(column.name.encode())
+        check_column_name(name_bytes(column.name))
         if column.name in names:
             raise parameter_invalid(f"Duplicated primary key name: '{column.name}'.")
         names.add(column.name)
@@ -106,7 +106,7 @@ def parse_defined_columns(meta: Any, key: tuple[KeyColumn, ...]) -> tuple[Define
     taken = {column.name for column in key}
     defined: list[DefinedColumn] = []
     for column in columns:
-        name = column.name.encode()
+        name = name_bytes(column.name)
         check_column_name(name)
         if name in taken:
             raise parameter_invalid(
@@ -244,6 +244,25 @@ def parse_encryption(message: Any) -> Encryption:
     )
 
 
+def parse_stream(message: Any, now: int) -> Stream:
+    """Read the stream that CreateTable or UpdateTable asks for.
+
+    Args:
+        message: The ``StreamSpecification`` message.
+        now: The time in milliseconds.
+
+    Returns:
+        What was asked for.
+    """
+    if not message.enable_stream:
+        return Stream()
+    return Stream(
+        enable=True,
+        expiration_time=message.expiration_time if message.HasField("expiration_time") else None,
+        last_enable_time=now * 1000,
+    )
+
+
 def parse_split_points(partitions: Iterable[Any], key: tuple[KeyColumn, ...]) -> tuple[bytes, ...]:
     """Check the partitions that CreateTable asks for.
 
@@ -295,11 +314,11 @@ def parse_index(message: Any, number: int, key: tuple[KeyColumn, ...], defined: 
     check_table_name(message.name)
     columns = {column.name: KeyColumn(column.name, column.type) for column in key}
     columns.update((column.name, KeyColumn(column.name, column.type)) for column in defined)
-    names = [name.encode() for name in message.primary_key]
+    names = [name_bytes(name) for name in message.primary_key]
     for name in names:
         column = columns.get(name)
         if column is None:
-            raise parameter_invalid(f"Column does not exist:{name.decode()}.")
+            raise parameter_invalid(f"Column does not exist:{name.decode('utf-8', 'replace')}.")
         if column.type not in (STRING, INTEGER, BLOB):
             raise parameter_invalid("Invalid column type, only STRING,INTEGER,BINARY is allowed.")
         if names.count(name) > 1:
@@ -318,7 +337,7 @@ def parse_index(message: Any, number: int, key: tuple[KeyColumn, ...], defined: 
 
 
 def _parse_index_attributes(message: Any, defined: tuple[DefinedColumn, ...]) -> tuple[bytes, ...]:
-    attributes = tuple(name.encode() for name in message.defined_column)
+    attributes = tuple(name_bytes(name) for name in message.defined_column)
     if len(attributes) > MAX_INDEX_ATTRIBUTES:
         raise parameter_invalid(
             f"The number of attribute columns must be in range: [0, {MAX_INDEX_ATTRIBUTES}] in index."
@@ -326,7 +345,7 @@ def _parse_index_attributes(message: Any, defined: tuple[DefinedColumn, ...]) ->
     known = {column.name for column in defined}
     for name in attributes:
         if name not in known:
-            raise parameter_invalid(f"Column does not exist:{name.decode()}.")
+            raise parameter_invalid(f"Column does not exist:{name.decode('utf-8', 'replace')}.")
     return attributes
 
 
@@ -353,44 +372,42 @@ def describe_table(source: Source) -> bytes:
     for defined in table.defined_columns:
         if index is None or defined.name in index.attributes:
             answer.table_meta.defined_column.add(name=defined.name.decode(), type=_DEFINED_TYPE_NUMBERS[defined.type])
-    describe_throughput(answer.reserved_throughput_details, table.throughput)
-    describe_options(answer.table_options, table.options)
-    answer.stream_details.enable_stream = False
+    _describe_throughput(answer.reserved_throughput_details, table.throughput)
+    _describe_options(answer.table_options, table.options)
+    _describe_stream(answer.stream_details, table)
     _describe_encryption(answer.sse_details, table.encryption)
     if index is None:
         for point in table.split_points:
             cell = make_key_cell(table.key[0].name, point)
-            answer.shard_splits.append(encode_answer([encode_row([cell], ())]))
+            answer.shard_splits.append(encode_answer(encode_row([cell], ())))
         for own in table.indexes:
             _describe_index(answer.index_metas.add(), own)
     return bytes(answer.SerializeToString())
 
 
-def describe_options(message: Any, options: Options) -> None:
-    """Fill a ``TableOptions`` message.
-
-    Args:
-        message: The message.
-        options: The options.
-    """
+def _describe_options(message: Any, options: Options) -> None:
     message.time_to_live = options.time_to_live
     message.max_versions = options.max_versions
     message.deviation_cell_version_in_sec = options.max_time_deviation
     message.allow_update = options.allow_update
 
 
-def describe_throughput(message: Any, throughput: Throughput) -> None:
-    """Fill a ``ReservedThroughputDetails`` message.
-
-    Args:
-        message: The message.
-        throughput: The throughput.
-    """
+def _describe_throughput(message: Any, throughput: Throughput) -> None:
     message.capacity_unit.read = throughput.read
     message.capacity_unit.write = throughput.write
     message.last_increase_time = throughput.last_increase
     if throughput.last_decrease is not None:
         message.last_decrease_time = throughput.last_decrease
+
+
+def _describe_stream(message: Any, table: Table) -> None:
+    stream = table.stream
+    message.enable_stream = stream.enable
+    if stream.enable:
+        message.stream_id = f"{table.name}_{stream.last_enable_time}"
+        message.last_enable_time = stream.last_enable_time
+        if stream.expiration_time is not None:
+            message.expiration_time = stream.expiration_time
 
 
 def _describe_encryption(message: Any, encryption: Encryption) -> None:
@@ -421,6 +438,7 @@ def describe_update(table: Table) -> bytes:
         The encoded ``UpdateTableResponse``.
     """
     answer = tables.UpdateTableResponse()
-    describe_throughput(answer.reserved_throughput_details, table.throughput)
-    describe_options(answer.table_options, table.options)
+    _describe_throughput(answer.reserved_throughput_details, table.throughput)
+    _describe_options(answer.table_options, table.options)
+    _describe_stream(answer.stream_details, table)
     return bytes(answer.SerializeToString())

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .catalogue import Catalogue
-from .errors import RequestError, internal_error, parameter_invalid, server_busy
+from .errors import RequestError, body_too_large, internal_error, parameter_invalid, server_busy
+from .limits import MAX_BODY_SIZE
 from .reading import Reader
 from .storage import Database
 from .tables import Tables
@@ -95,6 +96,8 @@ class Engine:
         call = self._calls.get(api)
         if call is None:
             raise parameter_invalid(f"Unsupported operation: {api}.")
+        if len(body) > MAX_BODY_SIZE:
+            raise body_too_large()
         for _ in range(_MAX_ATTEMPTS):
             try:
                 return call(body)

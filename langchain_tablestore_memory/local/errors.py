@@ -7,6 +7,10 @@ the data is kept in, when opening it, is a `StorageError`.
 
 from __future__ import annotations
 
+from typing import Final
+
+CONDITION_CHECK_FAIL: Final = "OTSConditionCheckFail"
+
 
 class RequestError(Exception):
     """A request that the service would refuse, with the answer that it would give.
@@ -31,6 +35,11 @@ class StorageError(OSError):
 def parameter_invalid(message: str) -> RequestError:
     """400 ``OTSParameterInvalid``: the request itself is wrong, whatever the data is."""
     return RequestError(400, "OTSParameterInvalid", message)
+
+
+def broken_message() -> RequestError:
+    """400 ``OTSParameterInvalid``: the body is not the protobuf message that it should be."""
+    return parameter_invalid("Parse PBMessage from RawString failed.")
 
 
 def invalid_primary_key(message: str) -> RequestError:
@@ -60,7 +69,7 @@ def quota_exhausted(message: str) -> RequestError:
 
 def condition_check_failed() -> RequestError:
     """403 ``OTSConditionCheckFail``: the row is not as the request expects it."""
-    return RequestError(403, "OTSConditionCheckFail", "Condition check failed.")
+    return RequestError(403, CONDITION_CHECK_FAIL, "Condition check failed.")
 
 
 def row_operation_conflict(message: str) -> RequestError:
@@ -76,6 +85,11 @@ def data_out_of_range(message: str) -> RequestError:
 def session_not_exist() -> RequestError:
     """404 ``OTSSessionNotExist``: the local transaction has ended or expired."""
     return RequestError(404, "OTSSessionNotExist", "Session not exist or may be timeout.")
+
+
+def body_too_large() -> RequestError:
+    """413 ``OTSRequestBodyTooLarge``: the request has more bytes than any request may have."""
+    return RequestError(413, "OTSRequestBodyTooLarge", "The size of POST data is too large.")
 
 
 def server_busy() -> RequestError:

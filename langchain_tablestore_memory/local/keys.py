@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from .errors import invalid_primary_key, parameter_invalid
 from .limits import MAX_KEY_VALUE_LENGTH
-from .plainbuffer import TAG_CELL, TAG_CELL_CHECKSUM, KeyCell, encode_cell_name
+from .plainbuffer import TAG_CELL_CHECKSUM, Cell, encode_cell_name
 from .values import (
     AUTO_INCREMENT,
     BLOB,
@@ -26,7 +26,6 @@ from .values import (
     TYPE_NAMES,
     decode_integer,
     is_utf8,
-    value_size,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def encode_key_value(value: bytes) -> bytes:
     return _LOWEST if kind == INF_MIN else _HIGHEST
 
 
-def encode_key(key: Iterable[KeyCell]) -> bytes:
+def encode_key(key: Iterable[Cell]) -> bytes:
     """Encode a primary key, or the bound of a range, for sorting.
 
     Args:
@@ -79,7 +78,7 @@ def encode_key(key: Iterable[KeyCell]) -> bytes:
     Returns:
         Bytes that sort as the service sorts the keys.
     """
-    return b"".join([encode_key_value(cell.value) for cell in key])
+    return b"".join([encode_key_value(value) for _, value, _ in key])
 
 
 class KeyReader:
@@ -92,7 +91,7 @@ class KeyReader:
     def __init__(self, schema: Sequence[KeyColumn]) -> None:
         self._columns = [(encode_cell_name(column.name), column.name, column.type) for column in schema]
 
-    def read(self, body: bytes, start: int, covered: list[bytes]) -> tuple[list[KeyCell], bytes, int] | None:
+    def read(self, body: bytes, start: int, covered: list[bytes]) -> tuple[list[Cell], bytes, int] | None:
         """Read a key whose columns have the schema's names and ordinary values of the schema's types.
 
         Args:
@@ -103,7 +102,7 @@ class KeyReader:
         Returns:
             The cells, the key encoded for sorting, and where the cells end; None for any other key.
         """
-        cells: list[KeyCell] = []
+        cells: list[Cell] = []
         encoded: list[bytes] = []
         for prefix, name, kind in self._columns:
             if not body.startswith(prefix, start):
@@ -124,9 +123,10 @@ class KeyReader:
                 encoded.append(b"\x01%b\x00\x00" % value[5:].replace(b"\x00", b"\x00\xff"))
             end += 2
             covered.append(name + value + body[end - 1 : end])
-            cells.append(KeyCell(name, value, body[start:end]))
+            cells.append((name, value, body[start:end]))
             start = end
-        return None if body[start] == TAG_CELL else (cells, b"".join(encoded), start)
+        # Another cell would make it a key of another schema.
+        return None if body.startswith(b"\x03", start) else (cells, b"".join(encoded), start)
 
 
 def _is_storable(value: bytes, length: int) -> bool:
@@ -158,7 +158,7 @@ def checked_key(row: RequestRow, schema: Sequence[KeyColumn], reader: KeyReader,
     return encode_key(row.key)
 
 
-def check_key(key: Sequence[KeyCell], schema: Sequence[KeyColumn], use: KeyUse) -> None:
+def check_key(key: Sequence[Cell], schema: Sequence[KeyColumn], use: KeyUse) -> None:
     """Check a primary key of a request as the service does: number of columns, then names, then types.
 
     Args:
@@ -172,16 +172,13 @@ def check_key(key: Sequence[KeyCell], schema: Sequence[KeyColumn], use: KeyUse) 
     """
     if len(key) != len(schema):
         raise invalid_primary_key(f"Validate PK size fail. Input: {len(key)}, Meta: {len(schema)}.")
-    for cell, column in zip(key, schema, strict=True):
-        if cell.name != column.name:
-            given = cell.name.decode("utf-8", "replace")
+    for (name, _, _), column in zip(key, schema, strict=True):
+        if name != column.name:
+            given = name.decode("utf-8", "replace")
             raise invalid_primary_key(f"Validate PK name fail. Input: {given}, Meta: {column.name.decode()}.")
-    for cell, column in zip(key, schema, strict=True):
-        kind = cell.value[0]
-        if kind != column.type:
-            _check_special_type(kind, column, use)
-        elif kind != INTEGER:
-            _check_value(cell)
+    for (_, value, _), column in zip(key, schema, strict=True):
+        if value[0] != column.type:
+            _check_special_type(value[0], column, use)
 
 
 def _check_special_type(kind: int, column: KeyColumn, use: KeyUse) -> None:
@@ -193,14 +190,3 @@ def _check_special_type(kind: int, column: KeyColumn, use: KeyUse) -> None:
     if kind in (INF_MIN, INF_MAX) and use is KeyUse.RANGE:
         return
     raise invalid_primary_key(f"Validate PK type fail. Input: {TYPE_NAMES[kind]}, Meta: {TYPE_NAMES[column.type]}.")
-
-
-def _check_value(cell: KeyCell) -> None:
-    size = value_size(cell.value)
-    if size > MAX_KEY_VALUE_LENGTH:
-        raise parameter_invalid(
-            f"The length of primary key column: '{cell.name.decode()}' exceeds the MaxLength:"
-            f"{MAX_KEY_VALUE_LENGTH} with CurrentLength:{size}."
-        )
-    if cell.value[0] == STRING and not is_utf8(cell.value):
-        raise parameter_invalid(f"Value of column {cell.name.decode()} must be UTF8 encoding.")

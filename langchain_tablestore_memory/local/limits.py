@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import Final
 
 from .errors import parameter_invalid
-from .values import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, decode_double, is_utf8, value_size
-
-if TYPE_CHECKING:
-    from .plainbuffer import CellChange
+from .values import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, TYPE_NAMES, decode_double, is_utf8, value_size
 
 MAX_TABLES: Final = 64
 MAX_KEY_COLUMNS: Final = 4
@@ -29,6 +27,9 @@ MIN_TIME_TO_LIVE: Final = 86_400
 MAX_KEY_VALUE_LENGTH: Final = 1024
 MAX_VALUE_LENGTH: Final = 2 * 1024 * 1024
 MAX_COLUMNS_PER_REQUEST: Final = 1024
+# Of the body of an HTTP request.
+MAX_BODY_SIZE: Final = 5 * 1024 * 1024
+# Of the rows in a request.
 MAX_REQUEST_SIZE: Final = 4 * 1024 * 1024
 MAX_ROWS_PER_READ: Final = 100
 MAX_ROWS_PER_WRITE: Final = 200
@@ -47,19 +48,21 @@ _MAX_NAME_LENGTH: Final = 255
 _TABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
-def check_table_name(name: str) -> None:
+def check_table_name(name: str | bytes) -> None:
     """Check the name of a table or an index: 1 to 255 letters, digits and underscores, no digit first.
 
     Args:
-        name: The name.
+        name: The name, as bytes where it is not UTF-8.
 
     Raises:
         RequestError: ``OTSParameterInvalid``.
     """
-    if _TABLE_NAME.fullmatch(name) is None:
-        raise parameter_invalid(f"Invalid table name: '{name}'.")
+    text = name if isinstance(name, str) else name.decode("utf-8", "replace")
+    if _TABLE_NAME.fullmatch(text) is None:
+        raise parameter_invalid(f"Invalid table name: '{text}'.")
 
 
+@lru_cache(maxsize=4096)
 def check_column_name(name: bytes) -> None:
     """Check the name of a column: 1 to 255 bytes of UTF-8 that do not begin with ``#``.
 
@@ -70,8 +73,6 @@ def check_column_name(name: bytes) -> None:
         RequestError: ``OTSParameterInvalid``.
     """
     if 0 < len(name) <= _MAX_NAME_LENGTH and name[0] != ord("#"):
-        if name.isascii():
-            return
         try:
             name.decode()
         except UnicodeDecodeError:
@@ -81,38 +82,62 @@ def check_column_name(name: bytes) -> None:
     raise parameter_invalid(f"Invalid column name: '{name.decode('utf-8', 'replace')}'.")
 
 
-def check_cell(cell: CellChange) -> None:
-    """Check the name, the value and the timestamp of an attribute cell of a write request.
+def check_key_value(name: bytes, value: bytes) -> None:
+    """Check the value of a primary key column of a request.
 
     Args:
-        cell: The cell.
+        name: The column's name.
+        value: The encoded value.
 
     Raises:
         RequestError: ``OTSParameterInvalid``.
     """
-    check_column_name(cell.name)
-    if cell.value is not None:
-        _check_value(cell.name, cell.value)
-    if cell.timestamp is not None and not 0 <= cell.timestamp < TIMESTAMP_END:
-        raise parameter_invalid("Timestamp must be in range [0, INT64_MAX/1000).")
-
-
-def _check_value(name: bytes, value: bytes) -> None:
-    kind = value[0]
     size = value_size(value)
-    if size > MAX_VALUE_LENGTH:
+    if size > MAX_KEY_VALUE_LENGTH:
+        raise parameter_invalid(
+            f"The length of primary key column: '{name.decode('utf-8', 'replace')}' exceeds the MaxLength:"
+            f"{MAX_KEY_VALUE_LENGTH} with CurrentLength:{size}."
+        )
+    if value[0] == STRING and not is_utf8(value):
+        raise parameter_invalid(f"Value of column {name.decode('utf-8', 'replace')} must be UTF8 encoding.")
+
+
+def check_attribute(name: bytes, value: bytes) -> None:
+    """Check the value of an attribute column of a write request.
+
+    Args:
+        name: The column's name, already checked.
+        value: The encoded value.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``.
+    """
+    kind = value[0]
+    if kind == STRING and not is_utf8(value):
+        raise parameter_invalid(f"Value of column {name.decode()} must be UTF8 encoding.")
+    if len(value) > MAX_VALUE_LENGTH and value_size(value) > MAX_VALUE_LENGTH:
         raise parameter_invalid(
             f"The length of attribute column: '{name.decode()}' exceeds the MaxLength:"
-            f"{MAX_VALUE_LENGTH} with CurrentLength:{size}."
+            f"{MAX_VALUE_LENGTH} with CurrentLength:{value_size(value)}."
         )
-    if kind == STRING:
-        if not is_utf8(value):
-            raise parameter_invalid(f"Value of column {name.decode()} must be UTF8 encoding.")
-    elif kind == DOUBLE:
+    if kind == DOUBLE:
         number = decode_double(value)
         if math.isnan(number):
             raise parameter_invalid("NaN can't be set to double value.")
         if math.isinf(number):
             raise parameter_invalid("Infinity can't be set to double value.")
     elif kind not in _ATTRIBUTE_TYPES:
-        raise parameter_invalid(f"Invalid column type: {kind}.")
+        raise parameter_invalid(f"Invalid column type: {TYPE_NAMES[kind]}.")
+
+
+def check_timestamp(timestamp: int) -> None:
+    """Check the version of a cell of a write request.
+
+    Args:
+        timestamp: The version, in milliseconds.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``.
+    """
+    if not 0 <= timestamp < TIMESTAMP_END:
+        raise parameter_invalid("Timestamp must be in range [0, INT64_MAX/1000).")

@@ -12,9 +12,9 @@ from google.protobuf.message import DecodeError
 from tablestore.protobuf import table_store_filter_pb2 as filters
 from tablestore.protobuf import table_store_pb2 as tables
 
-from .errors import parameter_invalid
+from .errors import broken_message
 
-__all__ = ["bytes_field", "consumed", "filters", "parse", "tables"]
+__all__ = ["bytes_field", "consumed", "filters", "name_bytes", "parse", "tables"]
 
 
 def parse(message_type: Any, body: bytes) -> Any:
@@ -34,8 +34,22 @@ def parse(message_type: Any, body: bytes) -> Any:
     try:
         message.ParseFromString(body)
     except DecodeError:
-        raise parameter_invalid("Parse PBMessage from RawString failed.") from None
+        raise broken_message() from None
+    if not message.IsInitialized():
+        raise broken_message()
     return message
+
+
+def name_bytes(text: str | bytes) -> bytes:
+    """Take the UTF-8 of a text field; the protobuf library hands out invalid UTF-8 as bytes.
+
+    Args:
+        text: The field's value.
+
+    Returns:
+        The bytes, for the checks of names to judge.
+    """
+    return text.encode() if isinstance(text, str) else text
 
 
 @lru_cache(maxsize=1024)

@@ -1,24 +1,33 @@
 """PlainBuffer: how rows travel, and how they are stored.
 
 A row is a run of tagged elements: the primary key cells, the attribute cells, an optional delete marker and a
-checksum of the cells' checksums. Requests and answers put a four-byte header in front of the first row. The official
-description is the page "PlainBuffer" of the Tablestore API reference.
+checksum of the cells' checksums. Requests and answers put a four-byte header in front of the first row. The
+official description is the page "PlainBuffer" of the Tablestore API reference.
 
-Rows are stored in the form in which they are sent, every attribute cell with its timestamp and none with a type tag.
-So a plain read copies bytes, and one that selects cells copies slices: each cell carries its own encoding, which ends
-in its checksum. What requests bring is decoded, and distrusted, in `request_rows`.
+Rows are stored in the form in which they are sent, every attribute cell with its timestamp and none with a
+type tag. So a plain read copies bytes, and one that selects cells copies slices: each cell carries its own
+encoding, which ends in its checksum. What requests bring is decoded, and distrusted, in `request_rows`.
+
+Cells are plain tuples. A dozen are made for every small row that is written, and objects of a class, even
+named tuples, take several times longer to make.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from .checksum import crc8, join_crc8
 from .values import value_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+# A cell of a stored row or of a key: the column's name, the encoded value, and the encoding of the cell.
+Cell: TypeAlias = tuple[bytes, bytes, bytes]
+# A cell of a write request: name, value, operation, timestamp, encoding. No operation is a put.
+Change: TypeAlias = tuple[bytes, bytes | None, int | None, int | None, bytes]
 
 HEADER: Final = (0x75).to_bytes(4, "little")
 
@@ -37,62 +46,32 @@ DELETE_ALL_VERSIONS: Final = 0x1
 DELETE_ONE_VERSION: Final = 0x3
 INCREMENT: Final = 0x4
 
+cell_name = itemgetter(0)
+
 _uint32 = struct.Struct("<I")
 _int64 = struct.Struct("<q")
 
 
-def decode_timestamp(stamp: bytes) -> int:
-    """Decode a cell's timestamp.
-
-    Args:
-        stamp: The eight bytes before the tag and the checksum at the end of a stored cell.
-
-    Returns:
-        The version, in milliseconds.
-    """
-    return int.from_bytes(stamp, "little", signed=True)
-
-
-class KeyCell(NamedTuple):
-    """A primary key column: its name, its encoded value, and the cell's encoding."""
-
-    name: bytes
-    value: bytes
-    wire: bytes
-
-
-class StoredCell(NamedTuple):
-    """One version of an attribute column of a stored row: name, encoded value, and the cell's encoding."""
-
-    name: bytes
-    value: bytes
-    wire: bytes
-
-    @property
-    def timestamp(self) -> int:
-        """The version, in milliseconds."""
-        return decode_timestamp(self.wire[-10:-2])
-
-
-class CellChange(NamedTuple):
-    """An attribute cell of a write request: a value to put or to add, or a deletion."""
-
-    name: bytes
-    value: bytes | None
-    operation: int | None
-    timestamp: int | None
-    wire: bytes
-
-
 class Row(NamedTuple):
-    """A stored row, taken apart: attribute cells by name, newest version first."""
+    """A stored row, taken apart.
 
-    key: list[KeyCell]
-    cells: list[StoredCell]
+    Attributes:
+        key: The primary key.
+        cells: The attribute cells by name, newest version first.
+        size: The sum of names and values in bytes, as the service bills it.
+        oldest: The time of the oldest cell in milliseconds, None without cells.
+        newest: The time of the newest cell in milliseconds, None without cells.
+    """
+
+    key: list[Cell]
+    cells: list[Cell]
+    size: int
+    oldest: int | None
+    newest: int | None
 
 
 class Stamper:
-    """Turns cells of a write request into cells to store, giving them a version where they have none.
+    """Turns cells of write requests into cells to store, giving them a version where they have none.
 
     Args:
         now: The version to give, in milliseconds.
@@ -104,25 +83,22 @@ class Stamper:
         self._tail = b"\x07%b\x0a" % stamp
         self._checksum = crc8(stamp)
 
-    def stamp(self, change: CellChange) -> StoredCell:
-        """Make the cell to store.
+    def stamp(self, name: bytes, value: bytes, wire: bytes) -> Cell:
+        """Make the cell to store from one without a version.
 
         Args:
-            change: A cell with a value and without an operation.
+            name: The column's name.
+            value: The encoded value.
+            wire: The cell's encoding, without an operation and a timestamp.
 
         Returns:
             The cell.
         """
-        name, value, _, timestamp, wire = change
-        assert value is not None
-        if timestamp is not None:
-            return StoredCell(name, value, wire)
-        # Name and value are checked and encoded already; only the timestamp joins them.
-        checksum = join_crc8(wire[-1], self._checksum)
-        return StoredCell(name, value, b"%b%b%c" % (wire[:-2], self._tail, checksum))
+        # Name and value are encoded and have a checksum already; only the timestamp joins them.
+        return name, value, b"%b%b%c" % (wire[:-2], self._tail, join_crc8(wire[-1], self._checksum))
 
 
-def make_key_cell(name: bytes, value: bytes) -> KeyCell:
+def make_key_cell(name: bytes, value: bytes) -> Cell:
     """Encode a primary key column.
 
     Args:
@@ -132,10 +108,10 @@ def make_key_cell(name: bytes, value: bytes) -> KeyCell:
     Returns:
         The cell.
     """
-    return KeyCell(name, value, _encode_cell(name, value))
+    return name, value, _encode_cell(name, value)
 
 
-def make_cell(name: bytes, value: bytes, stamper: Stamper) -> StoredCell:
+def make_cell(name: bytes, value: bytes, stamper: Stamper) -> Cell:
     """Encode one version of an attribute column.
 
     Args:
@@ -146,7 +122,7 @@ def make_cell(name: bytes, value: bytes, stamper: Stamper) -> StoredCell:
     Returns:
         The cell.
     """
-    return stamper.stamp(CellChange(name, value, None, None, _encode_cell(name, value)))
+    return stamper.stamp(name, value, _encode_cell(name, value))
 
 
 def encode_cell_name(name: bytes) -> bytes:
@@ -165,7 +141,48 @@ def _encode_cell(name: bytes, value: bytes) -> bytes:
     return b"%b%b%b\x0a%c" % (encode_cell_name(name), _uint32.pack(len(value)), value, crc8(name + value))
 
 
-def encode_row(key: Sequence[KeyCell], cells: Sequence[StoredCell]) -> bytes:
+def timestamp_of(cell: Cell) -> int:
+    """Read the version of a stored attribute cell.
+
+    Args:
+        cell: The cell.
+
+    Returns:
+        The version, in milliseconds.
+    """
+    return int.from_bytes(cell[2][-10:-2], "little", signed=True)
+
+
+def make_row(key: list[Cell], cells: list[Cell]) -> Row:
+    """Make a row of its cells.
+
+    Args:
+        key: The primary key.
+        cells: The attribute cells by name, newest version first.
+
+    Returns:
+        The row.
+    """
+    # Mostly all cells are of one time.
+    stamps = {wire[-10:-2] for _, _, wire in cells}
+    times = [int.from_bytes(stamp, "little", signed=True) for stamp in stamps]
+    size = cells_size(key) + cells_size(cells)
+    return Row(key, cells, size, min(times, default=None), max(times, default=None))
+
+
+def cells_size(cells: Iterable[Cell]) -> int:
+    """Add up names and values as the service bills them.
+
+    Args:
+        cells: Primary key or attribute cells.
+
+    Returns:
+        The size in bytes.
+    """
+    return sum([len(name) + value_size(value) for name, value, _ in cells])
+
+
+def encode_row(key: Sequence[Cell], cells: Sequence[Cell]) -> bytes:
     """Put a row together, without the header.
 
     Args:
@@ -175,30 +192,25 @@ def encode_row(key: Sequence[KeyCell], cells: Sequence[StoredCell]) -> bytes:
     Returns:
         The row's bytes.
     """
-    parts = [b"\x01"]
-    parts += [cell.wire for cell in key]
-    if cells:
-        parts.append(b"\x02")
-        parts += [cell.wire for cell in cells]
-    checksums = bytearray([cell.wire[-1] for cell in key])
-    checksums += bytes([cell.wire[-1] for cell in cells])
+    key_parts = [wire for _, _, wire in key]
+    cell_parts = [wire for _, _, wire in cells]
     # The last one says that the row is not deleted.
-    checksums.append(0)
-    parts.append(b"\x09%c" % crc8(bytes(checksums)))
-    return b"".join(parts)
+    checksum = crc8(bytes([*[wire[-1] for wire in key_parts], *[wire[-1] for wire in cell_parts], 0]))
+    data_tag = b"\x02" if cell_parts else b""
+    return b"\x01%b%b%b\x09%c" % (b"".join(key_parts), data_tag, b"".join(cell_parts), checksum)
 
 
-def decode_row(row: bytes) -> Row:
+def decode_cells(row: bytes) -> tuple[list[Cell], list[Cell]]:
     """Take a stored row apart. It was verified when it came in, so nothing is checked.
 
     Args:
         row: The row's bytes, without a header.
 
     Returns:
-        The row.
+        The primary key and the attribute cells.
     """
     key, position = _decode_key(row)
-    cells: list[StoredCell] = []
+    cells: list[Cell] = []
     if row[position] == TAG_ROW_DATA:
         unpack = _uint32.unpack_from
         position += 1
@@ -207,12 +219,12 @@ def decode_row(row: bytes) -> Row:
             value_end = name_end + 5 + unpack(row, name_end + 1)[0]
             # The value is followed by a timestamp and a checksum, each with its tag.
             end = value_end + 11
-            cells.append(StoredCell(row[position + 6 : name_end], row[name_end + 5 : value_end], row[position:end]))
+            cells.append((row[position + 6 : name_end], row[name_end + 5 : value_end], row[position:end]))
             position = end
-    return Row(key, cells)
+    return key, cells
 
 
-def decode_key(row: bytes) -> list[KeyCell]:
+def decode_key(row: bytes) -> list[Cell]:
     """Read the primary key of a stored row.
 
     Args:
@@ -224,15 +236,15 @@ def decode_key(row: bytes) -> list[KeyCell]:
     return _decode_key(row)[0]
 
 
-def _decode_key(row: bytes) -> tuple[list[KeyCell], int]:
+def _decode_key(row: bytes) -> tuple[list[Cell], int]:
     unpack = _uint32.unpack_from
     position = 1
-    key: list[KeyCell] = []
+    key: list[Cell] = []
     while row[position] == TAG_CELL:
         name_end = position + 6 + unpack(row, position + 2)[0]
         value_end = name_end + 5 + unpack(row, name_end + 1)[0]
         end = value_end + 2
-        key.append(KeyCell(row[position + 6 : name_end], row[name_end + 5 : value_end], row[position:end]))
+        key.append((row[position + 6 : name_end], row[name_end + 5 : value_end], row[position:end]))
         position = end
     return key, position
 
@@ -249,6 +261,7 @@ def decode_values(row: bytes) -> dict[bytes, list[bytes]]:
     unpack = _uint32.unpack_from
     values: dict[bytes, list[bytes]] = {}
     position = 1
+    # What follows the value: a checksum, and in attribute cells a timestamp before it.
     tail = 2
     while True:
         if row[position] != TAG_CELL:
@@ -263,26 +276,13 @@ def decode_values(row: bytes) -> dict[bytes, list[bytes]]:
         position = value_end + tail
 
 
-def encode_answer(rows: Iterable[bytes]) -> bytes:
-    """Put the rows of an answer together, with the header; no rows are no bytes.
+def encode_answer(row: bytes | None) -> bytes:
+    """Put a row into the form in which it is sent.
 
     Args:
-        rows: Rows without headers.
+        row: A row without header, or None.
 
     Returns:
-        The bytes to send.
+        The bytes to send; none for None.
     """
-    joined = b"".join(rows)
-    return HEADER + joined if joined else b""
-
-
-def cells_size(cells: Iterable[KeyCell | StoredCell]) -> int:
-    """Add up names and values as the service bills them.
-
-    Args:
-        cells: Primary key or attribute cells.
-
-    Returns:
-        The size in bytes.
-    """
-    return sum([len(cell.name) + value_size(cell.value) for cell in cells])
+    return b"" if row is None else HEADER + row

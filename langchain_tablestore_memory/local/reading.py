@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .capacity import units
 from .errors import RequestError, parameter_invalid, read_table_not_exist
 from .keys import KeyUse, encode_key_value
-from .limits import MAX_PAGE_ROWS, MAX_PAGE_SIZE, MAX_ROWS_PER_READ
+from .limits import MAX_PAGE_ROWS, MAX_PAGE_SIZE, MAX_ROWS_PER_READ, check_table_name
 from .messages import bytes_field, consumed, parse, tables
 from .plainbuffer import HEADER, decode_key, encode_answer, encode_row
 from .request_rows import decode_request_row
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from .request_rows import RequestRow
     from .storage import Database
     from .transactions import Overlay
+
+# Rows that are fetched at a time.
+_CHUNK = 32
 
 _NO_VERSION = "No version condition is specified."
 _NO_VERSION_IN_BATCH = "No version condition is specified while querying row."
@@ -46,32 +50,30 @@ class Reader:
     def get_row(self, body: bytes) -> bytes:
         """Carry out GetRow."""
         request = parse(tables.GetRowRequest, body)
-        key = _decode_key(request.primary_key, self._catalogue.reader(request.table_name))
         selection = parse_selection(request, _NO_VERSION)
         now = self._now()
         with self._connection(request) as connection:
             source = self._find(connection, request.table_name)
-            encoded = source.check_key(key, KeyUse.READ)
-            overlay = _overlay(connection, request, source, (key,), now)
-            row, read = _get(connection, source, Selector(selection, source, now), encoded, overlay)
+            key = _read_key(request.primary_key, source, KeyUse.READ)
+            overlay = _overlay(connection, request, source, [request.primary_key], now)
+            row, read = _get(connection, source, Selector(selection, source, now), key, overlay)
         return consumed(read, 0) + (bytes_field(2) if row is None else bytes_field(2, HEADER, row))
 
     def batch_get_row(self, body: bytes) -> bytes:
         """Carry out BatchGetRow: rows fail on their own, anything else fails the whole request."""
         request = parse(tables.BatchGetRowRequest, body)
         _check_batch(request)
-        parts = []
-        for part in request.tables:
-            reader = self._catalogue.reader(part.table_name)
-            keys = [_decode_key(key, reader) for key in part.primary_key]
-            parts.append((part.table_name, keys, parse_selection(part, _NO_VERSION_IN_BATCH)))
+        selections = [parse_selection(part, _NO_VERSION_IN_BATCH) for part in request.tables]
         answer = tables.BatchGetRowResponse()
         now = self._now()
         with self._database.snapshot() as connection:
-            sources = [self._find(connection, name) for name, _, _ in parts]
-            for source, (name, keys, selection) in zip(sources, parts, strict=True):
-                table_answer = answer.tables.add(table_name=name)
-                selector = Selector(selection, source, now)
+            parts = []
+            for part, selection in zip(request.tables, selections, strict=True):
+                source = self._find(connection, part.table_name)
+                keys = [_decode_key(key, source.reader) for key in part.primary_key]
+                parts.append((source, keys, Selector(selection, source, now)))
+            for part, (source, keys, selector) in zip(request.tables, parts, strict=True):
+                table_answer = answer.tables.add(table_name=part.table_name)
                 for key in keys:
                     _get_into(table_answer.rows.add(), connection, source, selector, key)
         return bytes(answer.SerializeToString())
@@ -79,19 +81,17 @@ class Reader:
     def get_range(self, body: bytes) -> bytes:
         """Carry out GetRange."""
         request = parse(tables.GetRangeRequest, body)
-        reader = self._catalogue.reader(request.table_name)
-        start = _decode_key(request.inclusive_start_primary_key, reader)
-        end = _decode_key(request.exclusive_end_primary_key, reader)
         selection = parse_selection(request, _NO_VERSION)
         if request.HasField("limit") and request.limit <= 0:
             raise parameter_invalid("The limit must be greater than 0.")
         limit = min(request.limit or MAX_PAGE_ROWS, MAX_PAGE_ROWS)
         backward = request.direction == tables.BACKWARD
+        ends = request.inclusive_start_primary_key, request.exclusive_end_primary_key
         now = self._now()
         with self._connection(request) as connection:
             source = self._find(connection, request.table_name)
-            bounds = _check_bounds(source, start, end, backward=backward)
-            overlay = _overlay(connection, request, source, (start, end), now)
+            bounds = _read_bounds(source, *ends, backward=backward)
+            overlay = _overlay(connection, request, source, ends, now)
             selector = Selector(selection, source, now)
             if selector.copies_all and overlay is None:
                 page = _copy_page(connection, source, bounds, limit, backward=backward)
@@ -101,10 +101,10 @@ class Reader:
                     records = overlay.merge(records, bounds, backward=backward)
                 page = _select_page(records, selector, limit)
         rows = bytes_field(2, HEADER, *page.rows) if page.rows else bytes_field(2)
-        answer = consumed(units(page.size), 0) + rows
-        if page.next_row is not None:
-            answer += bytes_field(3, HEADER, encode_row(decode_key(page.next_row), ()))
-        return answer
+        if page.next_row is None:
+            return consumed(units(page.size), 0) + rows
+        next_key = encode_row(decode_key(page.next_row), ())
+        return b"".join((consumed(units(page.size), 0), rows, bytes_field(3, HEADER, next_key)))
 
     def _connection(self, request: Any) -> AbstractContextManager[sqlite3.Connection]:
         return self._database.snapshot() if request.transaction_id else self._database.read()
@@ -112,6 +112,7 @@ class Reader:
     def _find(self, connection: sqlite3.Connection, name: str) -> Source:
         source = self._catalogue.find(connection, name)
         if source is None:
+            check_table_name(name)
             raise read_table_not_exist()
         return source
 
@@ -124,6 +125,12 @@ class _Page(NamedTuple):
     next_row: bytes | None
 
 
+@lru_cache(maxsize=1024)
+def _read_key(body: bytes, source: Source, use: KeyUse) -> bytes:
+    """Decode, check and encode a key to read; the ends of ranges in particular come again and again."""
+    return source.check_key(_decode_key(body, source.reader), use)
+
+
 def _decode_key(body: bytes, reader: KeyReader | None) -> RequestRow:
     row = decode_request_row(body, reader)
     if row.changes:
@@ -134,11 +141,12 @@ def _decode_key(body: bytes, reader: KeyReader | None) -> RequestRow:
 
 
 def _overlay(
-    connection: sqlite3.Connection, request: Any, source: Source, keys: tuple[RequestRow, ...], now: int
+    connection: sqlite3.Connection, request: Any, source: Source, keys: Iterable[bytes], now: int
 ) -> Overlay | None:
     if not request.transaction_id:
         return None
-    for partition in {encode_key_value(row.key[0].value) for row in keys}:
+    for body in keys:
+        partition = encode_key_value(_decode_key(body, None).key[0][1])
         transaction = find_transaction(connection, request.transaction_id, source.table, partition, now)
     # The rows of an index are written when the transaction commits.
     return open_overlay(connection, transaction) if source.index is None else None
@@ -180,11 +188,11 @@ def _get_into(answer: Any, connection: sqlite3.Connection, source: Source, selec
     answer.is_ok = True
     answer.consumed.capacity_unit.read = read
     answer.consumed.capacity_unit.write = 0
-    answer.row = encode_answer([] if row is None else [row])
+    answer.row = encode_answer(row)
 
 
-def _check_bounds(source: Source, start: RequestRow, end: RequestRow, *, backward: bool) -> tuple[bytes, bytes]:
-    first, last = source.check_key(start, KeyUse.RANGE), source.check_key(end, KeyUse.RANGE)
+def _read_bounds(source: Source, start: bytes, end: bytes, *, backward: bool) -> tuple[bytes, bytes]:
+    first, last = _read_key(start, source, KeyUse.RANGE), _read_key(end, source, KeyUse.RANGE)
     if backward and first <= last:
         raise parameter_invalid("Begin key must more than end key in BACKWARD")
     if not backward and first >= last:
@@ -214,11 +222,18 @@ def _copy_page(
     rows: list[bytes] = []
     total = 0
     sql = source.rows.copy_backward if backward else source.rows.copy_forward
-    for row, size in connection.execute(sql, bounds):
-        if len(rows) == limit or total >= MAX_PAGE_SIZE:
-            return _Page(rows, total, row)
-        rows.append(row)
-        total += size
+    cursor = connection.execute(sql, bounds)
+    while found := cursor.fetchmany(_CHUNK):
+        chunk_total = total + sum([size for _, size in found])
+        if len(rows) + len(found) <= limit and chunk_total <= MAX_PAGE_SIZE:
+            rows += [row for row, _ in found]
+            total = chunk_total
+            continue
+        for row, size in found:
+            if len(rows) == limit or (rows and total + size > MAX_PAGE_SIZE):
+                return _Page(rows, total, row)
+            rows.append(row)
+            total += size
     return _Page(rows, total, None)
 
 
@@ -227,9 +242,11 @@ def _select_page(records: Iterable[tuple[Any, ...]], selector: Selector, limit: 
     rows: list[bytes] = []
     total = 0
     for scanned, (row, size, oldest, newest, _) in enumerate(records):
-        if scanned == limit or total >= MAX_PAGE_SIZE:
+        if scanned == limit:
             return _Page(rows, total, row)
         selected, billed = selector.select(row, size, oldest, newest)
+        if scanned and total + billed > MAX_PAGE_SIZE:
+            return _Page(rows, total, row)
         total += billed
         if selected is not None:
             rows.append(selected)

@@ -1,8 +1,8 @@
 """Rows of requests: taking them apart, and verifying everything about their form.
 
-A row's primary key nearly always has the form that its table's schema says, so it is read by a `KeyReader` made for
-that schema, in a fraction of the time. Whatever that does not recognise is read cell by cell, which tells in the
-service's words what is wrong (Tablestore, "Error codes").
+A row's primary key nearly always has the form that its table's schema says, so it is read by a `KeyReader`
+made for that schema, in a fraction of the time. Whatever that does not recognise is read cell by cell, which
+tells in the service's words what is wrong (Tablestore, "Error codes").
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from .checksum import crc8
 from .errors import parameter_invalid
+from .limits import MAX_KEY_COLUMNS, check_key_value
 from .plainbuffer import (
     DELETE_ALL_VERSIONS,
     DELETE_ONE_VERSION,
@@ -27,16 +28,18 @@ from .plainbuffer import (
     TAG_ROW_CHECKSUM,
     TAG_ROW_DATA,
     TAG_ROW_KEY,
-    CellChange,
-    KeyCell,
+    Cell,
+    Change,
 )
-from .values import check_value
+from .values import AUTO_INCREMENT, check_value
 
 if TYPE_CHECKING:
     from .keys import KeyReader
 
 _OPERATIONS: Final = frozenset((DELETE_ALL_VERSIONS, DELETE_ONE_VERSION, INCREMENT))
 _FIRST_CELL: Final = 5
+_ROW_DATA: Final = bytes((TAG_ROW_DATA,))
+_DELETE_MARKER: Final = bytes((TAG_DELETE_MARKER,))
 
 _unpack_uint32 = struct.Struct("<I").unpack_from
 _unpack_int64 = struct.Struct("<q").unpack_from
@@ -53,15 +56,15 @@ class RequestRow(NamedTuple):
         encoded_key: The key encoded for sorting; only set by a reader.
     """
 
-    key: list[KeyCell]
-    changes: list[CellChange]
+    key: list[Cell]
+    changes: list[Change]
     deletes_row: bool
     reader: KeyReader | None
     encoded_key: bytes
 
 
 def decode_request_row(body: bytes, reader: KeyReader | None) -> RequestRow:
-    """Take a row of a request apart and verify it: header, structure, lengths and checksums.
+    """Take a row of a request apart and verify it: header, structure, lengths, checksums, values of the key.
 
     Args:
         body: The bytes of the request's row, with the header.
@@ -101,14 +104,14 @@ def _decode(body: bytes, reader: KeyReader | None) -> RequestRow:
         reader, encoded = None, b""
         covered.clear()
         cells, position = _read_cells(body, _FIRST_CELL, covered)
-        key = [_key_cell(cell) for cell in cells]
-        if not key:
-            _broken("no PK follow PKTag.")
-    changes: list[CellChange] = []
-    if body[position] == TAG_ROW_DATA:
+        key = _check_key(cells)
+    changes: list[Change] = []
+    if body[position : position + 1] == _ROW_DATA:
         changes, position = _read_cells(body, position + 1, covered)
-    deletes_row = body[position] == TAG_DELETE_MARKER
+    deletes_row = body[position : position + 1] == _DELETE_MARKER
     position += deletes_row
+    if position == len(body):
+        raise parameter_invalid("Invalid row: missing checksum.")
     if body[position] != TAG_ROW_CHECKSUM:
         _broken("row is not end with checksum tag.")
     _verify(covered, body[position + 1], deletes_row=deletes_row)
@@ -117,10 +120,11 @@ def _decode(body: bytes, reader: KeyReader | None) -> RequestRow:
     return RequestRow(key, changes, deletes_row, reader, encoded)
 
 
-def _read_cells(body: bytes, start: int, covered: list[bytes]) -> tuple[list[CellChange], int]:
+def _read_cells(body: bytes, start: int, covered: list[bytes]) -> tuple[list[Change], int]:
     unpack = _unpack_uint32
-    cells: list[CellChange] = []
-    while body[start] == TAG_CELL:
+    cells: list[Change] = []
+    length = len(body)
+    while start < length and body[start] == TAG_CELL:
         if body[start + 1] != TAG_CELL_NAME:
             _broken("attr has no name.")
         name_end = end = start + 6 + unpack(body, start + 2)[0]
@@ -140,7 +144,7 @@ def _read_cells(body: bytes, start: int, covered: list[bytes]) -> tuple[list[Cel
             content += qualifiers
         next_start = end + 2
         covered.append(content + body[end + 1 : next_start])
-        cells.append(CellChange(name, value, operation, timestamp, body[start:next_start]))
+        cells.append((name, value, operation, timestamp, body[start:next_start]))
         start = next_start
     return cells, start
 
@@ -170,9 +174,7 @@ def _verify(covered: list[bytes], row_checksum: int, *, deletes_row: bool) -> No
     if crc8(b"".join(covered)) != 0:
         for cell in covered:
             _compare(cell[-1], crc8(cell[:-1]))
-    checksums = bytearray([cell[-1] for cell in covered])
-    checksums.append(deletes_row)
-    _compare(row_checksum, crc8(bytes(checksums)))
+    _compare(row_checksum, crc8(bytes([*[cell[-1] for cell in covered], deletes_row])))
 
 
 def _compare(given: int, computed: int) -> None:
@@ -180,14 +182,28 @@ def _compare(given: int, computed: int) -> None:
         _broken(f"checksum is mismatch, {given}:{computed}")
 
 
-def _key_cell(cell: CellChange) -> KeyCell:
-    name, value, operation, timestamp, wire = cell
-    if name and value is not None and operation is None and timestamp is None:
-        return KeyCell(name, value, wire)
+def _check_key(cells: list[Change]) -> list[Cell]:
+    if not cells:
+        _broken("no PK follow PKTag.")
+    if len(cells) > MAX_KEY_COLUMNS:
+        raise parameter_invalid(f"The number of primary key columns must be in range: [1, {MAX_KEY_COLUMNS}].")
+    key = [_check_key_cell(*cell) for cell in cells]
+    placeholders = sum(value[0] == AUTO_INCREMENT for _, value, _ in key)
+    if placeholders > 1:
+        raise parameter_invalid(f"{placeholders} pk auto increment exist in row.")
+    return key
+
+
+def _check_key_cell(
+    name: bytes, value: bytes | None, operation: int | None, timestamp: int | None, wire: bytes
+) -> Cell:
     if not name:
         raise parameter_invalid("No name is given for primary key.")
     text = name.decode("utf-8", "replace")
     if value is None:
         raise parameter_invalid(f"No value is given for primary key name:{text}.")
-    given = "Timestamp" if operation is None else "OpType"
-    raise parameter_invalid(f"{given} cannot be given for primary key name:{text}.")
+    if operation is not None or timestamp is not None:
+        given = "Timestamp" if operation is None else "OpType"
+        raise parameter_invalid(f"{given} cannot be given for primary key name:{text}.")
+    check_key_value(name, value)
+    return name, value, wire

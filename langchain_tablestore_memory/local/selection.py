@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from .conditions import look_up, parse_filter, row_versions
 from .errors import parameter_invalid
-from .limits import MAX_COLUMNS_PER_REQUEST
-from .plainbuffer import StoredCell, cells_size, decode_row, decode_values, encode_row
+from .limits import MAX_COLUMNS_PER_REQUEST, check_column_name
+from .messages import name_bytes
+from .plainbuffer import Cell, cells_size, decode_cells, decode_values, encode_row, timestamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,17 +69,26 @@ def parse_selection(request: Any, no_version: str) -> Selection:
             f" {MAX_COLUMNS_PER_REQUEST}, column count: {count}."
         )
     max_versions = request.max_versions if request.HasField("max_versions") else None
-    time_range = _parse_time_range(request.time_range, max_versions) if request.HasField("time_range") else None
+    time_range = None
+    if request.HasField("time_range"):
+        time_range = _parse_time_range(request.time_range, max_versions)
     if max_versions is None and time_range is None:
         raise parameter_invalid(no_version)
     if max_versions is not None and max_versions <= 0:
         raise parameter_invalid(f"Invalid max versions: {max_versions} . Reason: Max versions must be positive.")
-    columns = frozenset([name.encode() for name in request.columns_to_get]) if count else None
-    start = request.start_column.encode() if request.HasField("start_column") else None
-    end = request.end_column.encode() if request.HasField("end_column") else None
+    columns = _parse_columns(request.columns_to_get) if count else None
+    start = name_bytes(request.start_column) if request.HasField("start_column") else None
+    end = name_bytes(request.end_column) if request.HasField("end_column") else None
     filter_, page = parse_filter(request.filter) if request.HasField("filter") else (None, None)
     whole = columns is None and start is None and end is None and time_range is None and page is None
     return Selection(columns, start, end, max_versions, time_range, filter_, page, whole)
+
+
+def _parse_columns(names: Iterable[str]) -> frozenset[bytes]:
+    columns = [name_bytes(name) for name in names]
+    for name in columns:
+        check_column_name(name)
+    return frozenset(columns)
 
 
 def _parse_time_range(message: Any, max_versions: int | None) -> tuple[int, int]:
@@ -117,6 +127,7 @@ class Selector:
         )
         options = source.table.options
         kept = options.max_versions
+        self._kept_versions = kept
         self._max_versions = kept if selection.max_versions is None else min(kept, selection.max_versions)
         self._filter = selection.filter
         # Rows that are returned can be returned as they are stored, unless some of their cells have expired.
@@ -150,7 +161,7 @@ class Selector:
         return self._rebuild(row)
 
     def _rebuild(self, row: bytes) -> tuple[bytes | None, int]:
-        key, stored = decode_row(row)
+        key, stored = decode_cells(row)
         cells = self._choose(stored)
         size = cells_size(key) + cells_size(cells)
         if not cells and self._selection.columns is not None and not self._names_key:
@@ -161,24 +172,25 @@ class Selector:
             return None, size
         return encode_row(key, cells), size
 
-    def _choose(self, stored: Sequence[StoredCell]) -> list[StoredCell]:
+    def _choose(self, stored: Sequence[Cell]) -> list[Cell]:
         selection = self._selection
-        cells: Iterable[StoredCell] = stored
+        # What the table does not keep any more may still be stored; it is gone before anything is selected.
+        cells = newest_versions(stored, self._kept_versions)
         if self.expired is not None:
-            cells = [cell for cell in cells if cell.timestamp > self.expired]
+            cells = [cell for cell in cells if timestamp_of(cell) > self.expired]
+        if selection.columns is not None:
+            cells = [cell for cell in cells if cell[0] in selection.columns]
+        if selection.start_column is not None:
+            cells = [cell for cell in cells if cell[0] >= selection.start_column]
+        if selection.end_column is not None:
+            cells = [cell for cell in cells if cell[0] < selection.end_column]
         if selection.time_range is not None:
             first, end = selection.time_range
-            cells = [cell for cell in cells if first <= cell.timestamp < end]
-        if selection.columns is not None:
-            cells = [cell for cell in cells if cell.name in selection.columns]
-        if selection.start_column is not None:
-            cells = [cell for cell in cells if cell.name >= selection.start_column]
-        if selection.end_column is not None:
-            cells = [cell for cell in cells if cell.name < selection.end_column]
+            cells = [cell for cell in cells if first <= timestamp_of(cell) < end]
         return newest_versions(cells, self._max_versions)
 
 
-def newest_versions(cells: Iterable[StoredCell], limit: int) -> list[StoredCell]:
+def newest_versions(cells: Sequence[Cell], limit: int) -> list[Cell]:
     """Keep the newest versions of each column.
 
     Args:
@@ -188,12 +200,14 @@ def newest_versions(cells: Iterable[StoredCell], limit: int) -> list[StoredCell]
     Returns:
         The cells that stay.
     """
-    kept: list[StoredCell] = []
-    name: bytes | None = None
+    if len({name for name, _, _ in cells}) == len(cells):
+        return list(cells)
+    kept: list[Cell] = []
+    last: bytes | None = None
     count = 0
     for cell in cells:
-        if cell.name != name:
-            name, count = cell.name, 0
+        if cell[0] != last:
+            last, count = cell[0], 0
         count += 1
         if count <= limit:
             kept.append(cell)

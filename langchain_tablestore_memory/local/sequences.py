@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from .errors import parameter_invalid
 from .messages import tables
-from .plainbuffer import KeyCell, make_key_cell
+from .plainbuffer import make_key_cell
 from .values import AUTO_INCREMENT, encode_value
 
 if TYPE_CHECKING:
     import sqlite3
 
     from .catalogue import Table
+    from .plainbuffer import Cell
 
 
-def check_auto_increment(table: Table, key: list[KeyCell], kind: int, expectation: int, *, has_condition: bool) -> None:
+def check_auto_increment(table: Table, key: list[Cell], kind: int, expectation: int, *, has_condition: bool) -> None:
     """Check a write to a table that has an auto-increment column.
 
     Args:
@@ -36,7 +37,7 @@ def check_auto_increment(table: Table, key: list[KeyCell], kind: int, expectatio
     if place is None:
         return
     expected = tables.RowExistenceExpectation.Name(expectation)
-    if key[place].value[0] != AUTO_INCREMENT:
+    if key[place][1][0] != AUTO_INCREMENT:
         if kind != tables.DELETE and expectation != tables.EXPECT_EXIST:
             raise parameter_invalid(
                 f"Invalid expect: {expected} when modify a specific row for table with pk auto increment."
@@ -50,7 +51,7 @@ def check_auto_increment(table: Table, key: list[KeyCell], kind: int, expectatio
         raise parameter_invalid("Can't set condition when modify row with pk auto increment.")
 
 
-def fill_auto_increment(connection: sqlite3.Connection, table: Table, key: list[KeyCell], now: int) -> list[KeyCell]:
+def fill_auto_increment(connection: sqlite3.Connection, table: Table, key: list[Cell], now: int) -> list[Cell]:
     """Replace the placeholder in a primary key by the next value.
 
     Args:
@@ -69,4 +70,4 @@ def fill_auto_increment(connection: sqlite3.Connection, table: Table, key: list[
         " DO UPDATE SET last = max(last + 1, excluded.last) RETURNING last",
         (table.id, now * 1000),
     ).fetchone()
-    return [*key[:place], make_key_cell(key[place].name, encode_value(value)), *key[place + 1 :]]
+    return [*key[:place], make_key_cell(key[place][0], encode_value(value)), *key[place + 1 :]]

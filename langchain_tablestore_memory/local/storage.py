@@ -14,13 +14,11 @@ import weakref
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from .errors import StorageError
-from .plainbuffer import cells_size, decode_timestamp, encode_row
+from .plainbuffer import Row, decode_cells, encode_row
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
-
-    from .plainbuffer import Row
 
 Durability = Literal["full", "normal"]
 
@@ -80,14 +78,20 @@ def make_record(row: Row) -> Record:
     Returns:
         Its record.
     """
-    # Mostly all cells are of one time.
-    times = [decode_timestamp(stamp) for stamp in {cell.wire[-10:-2] for cell in row.cells}]
-    return Record(
-        encode_row(row.key, row.cells),
-        cells_size(row.key) + cells_size(row.cells),
-        min(times, default=None),
-        max(times, default=None),
-    )
+    return Record(encode_row(row.key, row.cells), row.size, row.oldest, row.newest)
+
+
+def read_record(record: Record) -> Row:
+    """Take a stored row apart.
+
+    Args:
+        record: Its record.
+
+    Returns:
+        The row.
+    """
+    key, cells = decode_cells(record[0])
+    return Row(key, cells, *record[1:])
 
 
 class RowTable:
@@ -98,13 +102,13 @@ class RowTable:
     """
 
     __slots__ = (
+        "all",
         "copy_backward",
         "copy_forward",
         "create",
         "delete",
         "drop",
         "get",
-        "get_live",
         "name",
         "put",
         "scan_backward",
@@ -128,8 +132,8 @@ class RowTable:
             " newest = excluded.newest"
         )
         self.delete = f"DELETE FROM {name} WHERE key = ?"  # noqa: S608 - the name is ours
+        self.all = f"SELECT {columns} FROM {name}"  # noqa: S608
         self.get = f"SELECT {columns} FROM {name} WHERE key = ?"  # noqa: S608
-        self.get_live = f"SELECT {columns} FROM {name} WHERE key = ? {live}"  # noqa: S608
         forward, backward = "WHERE key >= ? AND key < ?", "WHERE key <= ? AND key > ?"
         scan = f"SELECT {columns}, key FROM {name}"  # noqa: S608
         self.scan_forward = f"{scan} {forward} ORDER BY key"

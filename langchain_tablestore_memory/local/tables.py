@@ -23,12 +23,13 @@ from .definitions import (
     parse_key,
     parse_new_options,
     parse_split_points,
+    parse_stream,
 )
 from .errors import RequestError, already_exists, parameter_invalid, quota_exhausted, table_not_exist
 from .indexes import fill_index
 from .limits import MAX_INDEXES_PER_TABLE, MAX_TABLES, check_table_name
 from .messages import parse, tables
-from .plainbuffer import decode_row
+from .storage import read_record
 
 if TYPE_CHECKING:
     import sqlite3
@@ -75,6 +76,7 @@ class Tables:
                 parse_capacity(capacity, "read"), parse_capacity(capacity, "write"), self._now() // 1000
             ),
             encryption=parse_encryption(request.sse_spec),
+            stream=parse_stream(request.stream_spec, self._now()),
             split_points=parse_split_points(request.partitions, key),
             next_index=len(request.index_metas),
             indexes=tuple(parse_index(index, number, key, defined) for number, index in enumerate(request.index_metas)),
@@ -102,6 +104,7 @@ class Tables:
         with self._database.read() as connection:
             source = load_sources(connection).get(request.table_name)
         if source is None:
+            check_table_name(request.table_name)
             raise table_not_exist()
         return describe_table(source)
 
@@ -109,7 +112,7 @@ class Tables:
         """Carry out UpdateTable."""
         request = parse(tables.UpdateTableRequest, body)
         has_options = request.HasField("table_options") and bool(request.table_options.ListFields())
-        if not has_options and not request.HasField("reserved_throughput"):
+        if not (has_options or request.HasField("reserved_throughput") or request.HasField("stream_spec")):
             raise parameter_invalid("No parameter is specified in table options.")
         with self._database.write() as connection:
             old = _find_table(connection, request.table_name)
@@ -124,6 +127,9 @@ class Tables:
                 options=options,
                 widest_versions=max(old.widest_versions, options.max_versions),
                 throughput=throughput,
+                stream=parse_stream(request.stream_spec, self._now())
+                if request.HasField("stream_spec")
+                else old.stream,
             )
             new = change_table(connection, old, new)
         self._catalogue.forget()
@@ -170,6 +176,7 @@ class Tables:
 def _find_table(connection: sqlite3.Connection, name: str) -> Table:
     source: Source | None = load_sources(connection).get(name)
     if source is None:
+        check_table_name(name)
         raise table_not_exist()
     if source.index is not None:
         raise parameter_invalid("Can't write index table directly.")
@@ -187,10 +194,10 @@ def _check_names(connection: sqlite3.Connection, names: list[str]) -> None:
 
 
 def _too_many_indexes() -> RequestError:
-    return quota_exhausted(f"Number of index per table exceeds the quota:{MAX_INDEXES_PER_TABLE}.")
+    return parameter_invalid(f"Number of index per table exceeds the quota:{MAX_INDEXES_PER_TABLE}.")
 
 
 def _fill(connection: sqlite3.Connection, table: Table, index: Index) -> None:
-    cursor = connection.execute(f"SELECT row FROM {table.rows.name}")  # noqa: S608 - the name is ours
+    cursor = connection.execute(table.rows.all)
     while found := cursor.fetchmany(_FILL_BATCH):
-        fill_index(connection, index, [decode_row(row) for (row,) in found])
+        fill_index(connection, index, [read_record(record) for record in found])

@@ -21,11 +21,11 @@ from .errors import (
     table_not_exist,
 )
 from .keys import KeyUse, check_key, encode_key_value
-from .limits import MAX_TRANSACTION_SIZE, TRANSACTION_LIFE_SECONDS
+from .limits import MAX_TRANSACTION_SIZE, TRANSACTION_LIFE_SECONDS, check_table_name
 from .messages import parse, tables
-from .plainbuffer import decode_row
+from .plainbuffer import decode_cells, make_row
 from .request_rows import decode_request_row
-from .storage import Record, make_record
+from .storage import make_record, read_record
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .catalogue import Catalogue, Table
     from .plainbuffer import Row
-    from .storage import Database
+    from .storage import Database, Record
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -68,6 +68,7 @@ class Transactions:
         with self._database.write() as connection:
             source = self._catalogue.find(connection, request.table_name)
             if source is None or source.index is not None:
+                check_table_name(request.table_name)
                 raise table_not_exist()
             if len(key) != 1:
                 raise parameter_invalid("StartLocalTransaction support only one primary key.")
@@ -75,7 +76,7 @@ class Transactions:
             # Fails where the definition is outdated: the lock must be on the table of today.
             connection.execute(source.rows.get, (b"",))
             _remove_expired(connection, now)
-            partition = encode_key_value(key[0].value)
+            partition = encode_key_value(key[0][1])
             if _is_held(connection, source.table.id, partition, now):
                 raise row_operation_conflict("Data is being modified by the other request.")
             transaction_id = uuid.uuid4().hex
@@ -96,8 +97,9 @@ class Transactions:
             ).fetchall()
             for key, row in staged:
                 found = connection.execute(table.rows.get, (key,)).fetchone()
-                before = None if found is None else decode_row(found[0])
-                apply_change(connection, table, key, before, None if row is None else decode_row(row))
+                before = None if found is None else read_record(found)
+                after = None if row is None else make_row(*decode_cells(row))
+                apply_change(connection, table, key, before, after)
             _remove(connection, transaction.id)
         return b""
 
@@ -119,7 +121,9 @@ class Overlay:
     """The rows of a transaction, laid over those of its table."""
 
     def __init__(self, staged: dict[bytes, bytes | None]) -> None:
-        self._staged = {key: None if row is None else make_record(decode_row(row)) for key, row in staged.items()}
+        self._staged = {
+            key: None if row is None else make_record(make_row(*decode_cells(row))) for key, row in staged.items()
+        }
 
     def replace(self, key: bytes, record: Record | None) -> Record | None:
         """Look a row up.
@@ -247,8 +251,8 @@ def _is_held(connection: sqlite3.Connection, table_id: int, partition: bytes, no
     return found is not None
 
 
-def _find(connection: sqlite3.Connection, transaction_id: str, now: int) -> Transaction:
-    if _ID.fullmatch(transaction_id) is None:
+def _find(connection: sqlite3.Connection, transaction_id: str | bytes, now: int) -> Transaction:
+    if not isinstance(transaction_id, str) or _ID.fullmatch(transaction_id) is None:
         raise parameter_invalid("TransactionID is invalid.")
     found = connection.execute(
         "SELECT id, table_id, partition FROM transactions WHERE id = ? AND expires > ?", (transaction_id, now)

@@ -1,7 +1,7 @@
 """Column values as PlainBuffer encodes them: a type byte and little-endian data ("variant").
 
-Values stay in this form from the request to the file and to the answer; they are decoded where something compares
-them.
+Values stay in this form from the request to the file and to the answer; they are decoded where something
+compares them.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ def is_utf8(value: bytes) -> bool:
 def value_size(value: bytes) -> int:
     """Count a value's bytes as the service bills and limits them.
 
-    Integers and doubles count 8, booleans 1, strings and binaries their length (Tablestore, "Capacity units").
+    Integers and doubles count 8, booleans 1, strings and binaries their length (Tablestore, "Capacity
+    units").
 
     Args:
         value: An encoded value.

@@ -14,6 +14,7 @@ from .capacity import units
 from .changes import apply_change, needs_row_before
 from .conditions import absent_row, parse_condition, row_versions
 from .errors import (
+    CONDITION_CHECK_FAIL,
     RequestError,
     condition_check_failed,
     data_out_of_range,
@@ -21,12 +22,13 @@ from .errors import (
     table_not_exist,
 )
 from .keys import KeyUse, encode_key, encode_key_value
-from .limits import MAX_REQUEST_SIZE, MAX_ROWS_PER_WRITE
-from .messages import consumed, parse, tables
+from .limits import MAX_REQUEST_SIZE, MAX_ROWS_PER_WRITE, check_table_name
+from .messages import bytes_field, consumed, name_bytes, parse, tables
 from .mutations import Mutation, parse_mutation
-from .plainbuffer import Row, cells_size, decode_row, encode_answer, encode_row
+from .plainbuffer import Row, Stamper, cells_size, encode_answer, encode_row, make_row, timestamp_of
 from .selection import expiry
 from .sequences import check_auto_increment, fill_auto_increment
+from .storage import read_record
 from .transactions import check_unlocked, find_transaction, open_overlay, stage
 from .values import decode_value
 
@@ -37,11 +39,11 @@ if TYPE_CHECKING:
     from .catalogue import Catalogue, Source, Table
     from .conditions import Filter
     from .keys import KeyReader
-    from .plainbuffer import KeyCell
+    from .plainbuffer import Cell
     from .storage import Database
     from .transactions import Transaction
 
-
+_IGNORE: Final[int] = tables.IGNORE
 # The number of BatchWriteRowRequest.is_atomic.
 _IS_ATOMIC: Final = 3
 
@@ -52,17 +54,20 @@ class _Write(NamedTuple):
     mutation: Mutation
     expectation: int
     condition: Filter | None
-    returns_key: bool
+    return_type: int
+    return_columns: list[bytes]
 
     @property
     def is_conditional(self) -> bool:
-        return self.expectation != tables.IGNORE or self.condition is not None
+        return self.expectation != _IGNORE or self.condition is not None
 
 
 class _Outcome(NamedTuple):
+    """The capacity units that a write consumed, and the row that it returns."""
+
     read: int
     write: int
-    row: bytes
+    row: bytes | None
 
 
 class Writer:
@@ -103,28 +108,13 @@ class Writer:
         atomic = _is_atomic(request)
         answer = tables.BatchWriteRowResponse()
         with self._database.write() as connection:
-            # Only now: a version older than that of a write which went first would lose to it.
-            now = self._now()
-            targets = [self._find(connection, name) for name, _ in batches]
-            for source, (name, writes) in zip(targets, batches, strict=True):
+            scope = _Scope(connection, request.transaction_id, self._now())
+            sources = [self._find(connection, name) for name, _ in batches]
+            for source, (name, writes) in zip(sources, batches, strict=True):
                 part = answer.tables.add(table_name=name)
                 refusal = _atomic_refusal(writes) if atomic else None
                 for write in writes:
-                    row_answer = part.rows.add()
-                    try:
-                        if refusal is not None:
-                            raise refusal
-                        outcome = _apply(connection, source, write, request.transaction_id, now)
-                    except RequestError as error:
-                        row_answer.is_ok = False
-                        row_answer.error.code = error.code
-                        row_answer.error.message = error.message
-                    else:
-                        row_answer.is_ok = True
-                        row_answer.consumed.capacity_unit.read = outcome.read
-                        row_answer.consumed.capacity_unit.write = outcome.write
-                        if outcome.row:
-                            row_answer.row = outcome.row
+                    _write_into(part.rows.add(), scope, source, write, refusal)
         return bytes(answer.SerializeToString())
 
     def _write_one(self, request: Any, kind: int, row: bytes) -> bytes:
@@ -136,13 +126,10 @@ class Writer:
                 f" {MAX_REQUEST_SIZE}, data size: {size}."
             )
         with self._database.write() as connection:
-            now = self._now()
-            source = self._find(connection, request.table_name)
-            outcome = _apply(connection, source, write, request.transaction_id, now)
+            scope = _Scope(connection, request.transaction_id, self._now())
+            outcome = scope.apply(self._find(connection, request.table_name), write)
         answer = consumed(outcome.read, outcome.write)
-        if outcome.row:
-            answer += bytes(tables.PutRowResponse(row=outcome.row).SerializePartialToString())
-        return answer
+        return answer if outcome.row is None else answer + bytes_field(2, encode_answer(outcome.row))
 
     def _parse_batch(self, part: Any) -> list[_Write]:
         reader = self._catalogue.reader(part.table_name)
@@ -151,27 +138,143 @@ class Writer:
     def _find(self, connection: sqlite3.Connection, name: str) -> Source:
         source = self._catalogue.find(connection, name)
         if source is None:
+            check_table_name(name)
             raise table_not_exist()
         if source.index is not None:
             raise parameter_invalid("Can't write index table directly.")
         return source
 
 
+class _Scope:
+    """One write transaction of the file, and what all rows written in it share.
+
+    Args:
+        connection: The connection with the write transaction.
+        transaction_id: The local transaction that the request names, or the empty string.
+        now: The time in milliseconds.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, transaction_id: str, now: int) -> None:
+        self._connection = connection
+        self._transaction_id = transaction_id
+        self._now = now
+        self._stamper = Stamper(now)
+        self._unlocked: set[tuple[int, bytes]] = set()
+
+    def apply(self, source: Source, write: _Write) -> _Outcome:
+        """Carry out one write, or refuse it before anything is changed."""
+        mutation, table, connection = write.mutation, source.table, self._connection
+        encoded = source.check_key(mutation.row, KeyUse.WRITE)
+        if table.auto_increment is not None:
+            check_auto_increment(
+                table, mutation.key, mutation.kind, write.expectation, has_condition=write.condition is not None
+            )
+        mutation.check(table, self._now)
+        transaction = self._enter(table, encode_key_value(mutation.key[0][1]))
+        key = mutation.key
+        if mutation.has_auto_increment:
+            key = fill_auto_increment(connection, table, key, self._now)
+            encoded = encode_key(key)
+        before: Row | None = None
+        if write.is_conditional or mutation.needs_cells_before or needs_row_before(table):
+            before = self._row_before(table, encoded, transaction)
+        live = None if before is None else _live(before, table, self._now)
+        _check_condition(write, live)
+        after = mutation.apply(key, live, table, self._stamper)
+        if transaction is not None:
+            stage(connection, transaction, encoded, after, mutation.size)
+        else:
+            apply_change(connection, table, encoded, before, after)
+        return _Outcome(
+            read=units(cells_size(key)) if write.is_conditional else 0,
+            write=1 if mutation.deletes else units(mutation.size),
+            row=_returned_row(write, key, after),
+        )
+
+    def _enter(self, table: Table, partition: bytes) -> Transaction | None:
+        if self._transaction_id:
+            return find_transaction(self._connection, self._transaction_id, table, partition, self._now)
+        place = table.id, partition
+        if place not in self._unlocked:
+            check_unlocked(self._connection, table, partition, self._now)
+            self._unlocked.add(place)
+        return None
+
+    def _row_before(self, table: Table, key: bytes, transaction: Transaction | None) -> Row | None:
+        record = self._connection.execute(table.rows.get, (key,)).fetchone()
+        if transaction is not None:
+            record = open_overlay(self._connection, transaction).replace(key, record)
+        return None if record is None else read_record(record)
+
+
+def _live(row: Row, table: Table, now: int) -> Row | None:
+    """Take what has expired from a row; a row that had cells and has none left does not exist any more."""
+    expired = expiry(table.options, now)
+    if expired is None or row.oldest is None or row.oldest > expired:
+        return row
+    cells = [cell for cell in row.cells if timestamp_of(cell) > expired]
+    return make_row(row.key, cells) if cells else None
+
+
+def _check_condition(write: _Write, row: Row | None) -> None:
+    if (write.expectation == tables.EXPECT_EXIST and row is None) or (
+        write.expectation == tables.EXPECT_NOT_EXIST and row is not None
+    ):
+        raise condition_check_failed()
+    if write.condition is not None:
+        versions = absent_row if row is None else row_versions(row.key, row.cells)
+        if not write.condition.passes(versions):
+            raise condition_check_failed()
+
+
+def _returned_row(write: _Write, key: list[Cell], after: Row | None) -> bytes | None:
+    if write.return_type == tables.RT_PK:
+        return encode_row(key, ())
+    if write.return_type == tables.RT_AFTER_MODIFY and after is not None:
+        wanted = set(write.mutation.incremented)
+        if write.return_columns:
+            wanted &= set(write.return_columns)
+        return encode_row(key, [cell for cell in after.cells if cell[0] in wanted])
+    return None
+
+
+def _write_into(answer: Any, scope: _Scope, source: Source, write: _Write, refusal: RequestError | None) -> None:
+    try:
+        if refusal is not None:
+            raise refusal
+        outcome = scope.apply(source, write)
+    except RequestError as error:
+        answer.is_ok = False
+        answer.error.code = error.code
+        answer.error.message = error.message
+        if error.code == CONDITION_CHECK_FAIL:
+            # The check has been made, and is billed.
+            answer.consumed.capacity_unit.read = answer.consumed.capacity_unit.write = 1
+        return
+    answer.is_ok = True
+    answer.consumed.capacity_unit.read = outcome.read
+    answer.consumed.capacity_unit.write = outcome.write
+    if outcome.row is not None:
+        answer.row = encode_answer(outcome.row)
+
+
 def _parse_write(message: Any, kind: int, row: bytes, reader: KeyReader | None) -> _Write:
     condition = message.condition
     filter_ = parse_condition(condition.column_condition) if condition.HasField("column_condition") else None
+    returned = message.return_content
     return _Write(
         parse_mutation(kind, row, reader),
         condition.row_existence,
         filter_,
-        message.return_content.return_type == tables.RT_PK,
+        returned.return_type,
+        [name_bytes(name) for name in returned.return_column_names],
     )
 
 
 def _check_batch_shape(request: Any) -> None:
-    count = sum(len(part.rows) for part in request.tables)
     if not request.tables:
         raise parameter_invalid("No row is specified in BatchWriteRow.")
+    count = sum(len(part.rows) for part in request.tables)
     if count > MAX_ROWS_PER_WRITE:
         raise parameter_invalid(f"Rows count exceeds the upper limit: {MAX_ROWS_PER_WRITE}.")
     names: set[str] = set()
@@ -193,10 +296,11 @@ def _check_batch_rows(batches: list[tuple[str, list[_Write]]]) -> None:
     for _, writes in batches:
         groups: dict[tuple[bytes, ...], list[_Write]] = {}
         for write in writes:
-            groups.setdefault(tuple(cell.wire for cell in write.mutation.key), []).append(write)
-        for group in groups.values():
-            if len(group) > 1:
-                _check_repeated(group)
+            groups.setdefault(tuple([wire for _, _, wire in write.mutation.key]), []).append(write)
+        if len(groups) < len(writes):
+            for group in groups.values():
+                if len(group) > 1:
+                    _check_repeated(group)
 
 
 def _check_repeated(group: list[_Write]) -> None:
@@ -207,7 +311,7 @@ def _check_repeated(group: list[_Write]) -> None:
             raise parameter_invalid("Repeated rows do not support row exist expectation check in BatchModify.")
         if write.condition is not None:
             raise parameter_invalid("Repeated rows do not support row condition check in BatchModify.")
-        if write.mutation.has_increment:
+        if write.mutation.incremented:
             raise parameter_invalid("Duplicate rows detected in MultiPut.")
 
 
@@ -220,78 +324,13 @@ def _is_atomic(request: Any) -> bool:
 def _atomic_refusal(writes: list[_Write]) -> RequestError | None:
     first, *others = [write.mutation.key[0] for write in writes]
     for other in others:
-        if other.value != first.value:
+        if other[1] != first[1]:
             return data_out_of_range(
                 f"Data out of scope of atomic. Atomic PartKey:{_display(first)}. Data PartKey:{_display(other)}"
             )
     return None
 
 
-def _display(cell: KeyCell) -> str:
-    value = decode_value(cell.value)
+def _display(cell: Cell) -> str:
+    value = decode_value(cell[1])
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _apply(connection: sqlite3.Connection, source: Source, write: _Write, transaction_id: str, now: int) -> _Outcome:
-    """Carry out one write; refuses it before anything is changed."""
-    mutation, table = write.mutation, source.table
-    encoded = source.check_key(mutation.row, KeyUse.WRITE)
-    check_auto_increment(
-        table, mutation.key, mutation.kind, write.expectation, has_condition=write.condition is not None
-    )
-    mutation.check(table, now)
-    partition = encode_key_value(mutation.key[0].value)
-    transaction = None
-    if transaction_id:
-        transaction = find_transaction(connection, transaction_id, table, partition, now)
-    else:
-        check_unlocked(connection, table, partition, now)
-    key = mutation.key
-    if mutation.has_auto_increment:
-        key = fill_auto_increment(connection, table, key, now)
-        encoded = encode_key(key)
-    before = None
-    if write.is_conditional or mutation.needs_cells_before or needs_row_before(table):
-        before = _row_before(connection, table, encoded, transaction)
-    live = before if before is None else _live(before, table, now)
-    _check_condition(write, live)
-    cells = mutation.apply(None if live is None else live.cells, table, now)
-    after = None if cells is None else Row(key, cells)
-    if transaction is not None:
-        stage(connection, transaction, encoded, after, mutation.size)
-    else:
-        apply_change(connection, table, encoded, before, after)
-    return _Outcome(
-        read=units(cells_size(key)) if write.is_conditional else 0,
-        write=1 if mutation.kind == tables.DELETE else units(mutation.size),
-        row=encode_answer([encode_row(key, ())]) if write.returns_key else b"",
-    )
-
-
-def _row_before(
-    connection: sqlite3.Connection, table: Table, key: bytes, transaction: Transaction | None
-) -> Row | None:
-    found = connection.execute(table.rows.get, (key,)).fetchone()
-    if transaction is not None:
-        found = open_overlay(connection, transaction).replace(key, found)
-    return None if found is None else decode_row(found[0])
-
-
-def _live(row: Row, table: Table, now: int) -> Row | None:
-    """Take what has expired from a row; a row that had cells and has none left does not exist any more."""
-    expired = expiry(table.options, now)
-    if expired is None or not row.cells:
-        return row
-    cells = [cell for cell in row.cells if cell.timestamp > expired]
-    return Row(row.key, cells) if cells else None
-
-
-def _check_condition(write: _Write, row: Row | None) -> None:
-    if (write.expectation == tables.EXPECT_EXIST and row is None) or (
-        write.expectation == tables.EXPECT_NOT_EXIST and row is not None
-    ):
-        raise condition_check_failed()
-    if write.condition is not None:
-        versions = absent_row if row is None else row_versions(row.key, row.cells)
-        if not write.condition.passes(versions):
-            raise condition_check_failed()
