@@ -30,11 +30,12 @@ from langchain_tablestore_memory.core.records import (
 )
 from langchain_tablestore_memory.core.schema import with_tables
 from langchain_tablestore_memory.core.sessions import SessionRegistry
-from langchain_tablestore_memory.core.writes import write_rows
+from langchain_tablestore_memory.core.writes import RowWrite, write_rows
 from langchain_tablestore_memory.errors import (
     InvalidArgumentError,
     MessageDecodeError,
     MessageNotFoundError,
+    ServiceError,
     SessionNotFoundError,
     TablestoreMemoryError,
     WriteError,
@@ -192,6 +193,10 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         self._lock = threading.Lock()
         self._tail: _Tail | None = None
         self._last_time = _EARLIEST
+        self._unsettled: dict[str, int] = {}
+        """Times of messages that were sent and are not known to be stored: sent again, they go to the same place."""
+        self._miscounted = False
+        """Whether the session's message count may differ from the number of messages, because a write failed."""
         self._snapshot: Sequence[BaseMessage] | None = None
 
     def __repr__(self) -> str:
@@ -341,9 +346,11 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         if tail is None:
             tail = yield from self._read_tail()
             # Only now, when it was just read, is it certain that none of the ids is there.
-            known = {} if tail.empty else (yield from self._known_times(tail, messages))
+            certain = tail.empty and not self._unsettled
+            known = {} if certain else (yield from self._known_times(tail, messages))
         else:
             known = yield from self._known_times(tail, messages)
+        end = max(tail.last_time, self._last_time)
         new = self._place(drafts, known, tail)
         opening = _opening(messages, untitled=tail.untitled, empty=tail.empty)
         rows = [
@@ -353,7 +360,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 self._session_id,
                 self._conversation,
                 new_messages=len(new),
-                preview=_preview(messages),
+                preview=_text_from(end, drafts.values()),
                 opening=opening,
             ),
         ]
@@ -362,19 +369,26 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             outcome = yield from with_tables(
                 self._connection, (self._registry.schema, self._store.schema), lambda: write_rows(rows)
             )
-        except WriteError as error:
+        except BaseException as error:
+            # Also where the caller was cancelled or interrupted.
             self._tail = None
-            if error.stored:
-                # What is stored may now differ from what was counted. The error matters more than the count.
+            self._unsettled.update({message.message_id: message.create_time or 0 for message in drafts.values()})
+            self._miscounted = True
+            if isinstance(error, WriteError) and error.stored:
+                # The error matters more than the count, which is set right with the next messages at the latest.
                 with contextlib.suppress(TablestoreMemoryError):
-                    yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001
+                    yield from self._recount()
             raise
         tail.known.update({message.message_id: message.create_time or 0 for message in drafts.values()})
+        # Whether those that were sent before were counted then is not known either.
+        resent = [message_id for message_id in drafts if self._unsettled.pop(message_id, None) is not None]
         tail.empty = False
         if _texts(messages, HumanMessage):
             tail.untitled = False
-        if outcome.doubted or tail.foreign:
-            yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001 - a program of ours
+        if resent or self._miscounted:
+            yield from self._following(rows, self._summarize())
+        elif outcome.doubted or tail.foreign:
+            yield from self._following(rows, self._recount())
 
     add_messages, aadd_messages = operation(_add_messages)
 
@@ -398,6 +412,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         stored = yield from self._find(message_id)
         stored.content, stored.body = text, body
         stored.metadata = stored.metadata if metadata is None else dict(metadata)
+        self._changing()
         yield from self._store._put([stored])  # noqa: SLF001 - a program of ours
         yield from self._changed()
 
@@ -407,7 +422,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         """Delete messages by their ids; those that are not there are passed over."""
         for message_id in message_ids:
             check_id(message_id, "message_id")
-        self.refresh()
+        self._changing()
         yield Together(
             [self._store._delete(self._conversation, message_id) for message_id in message_ids]  # noqa: SLF001
         )
@@ -422,7 +437,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         from there too.
         Interrupted, it can be called again.
         """
-        self.refresh()
+        self._changing()
         yield from self._store._delete_conversation(self._conversation)  # noqa: SLF001 - a program of ours
         yield from self._changed()
 
@@ -470,9 +485,15 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 title=title,
             ),
         ]
-        outcome = yield from write_rows(rows)
+        try:
+            outcome = yield from write_rows(rows)
+        except WriteError as error:
+            if error.stored:
+                with contextlib.suppress(TablestoreMemoryError):
+                    yield from other._recount()  # noqa: SLF001 - of this class
+            raise
         if outcome.doubted:
-            yield from self._registry._recount(other.session_id, self._user_id)  # noqa: SLF001 - a program of ours
+            yield from other._following(rows, other._recount())  # noqa: SLF001 - of this class
         return other
 
     fork, afork = operation(_fork)
@@ -515,7 +536,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
     def _known_times(self, tail: _Tail, messages: Sequence[BaseMessage]) -> Program[dict[str, int]]:
         """The times of those messages that the conversation holds already, by id."""
         ids = dict.fromkeys(message.id for message in messages if message.id)
-        known = {message_id: tail.known[message_id] for message_id in ids if message_id in tail.known}
+        places = {**self._unsettled, **tail.known}
+        known = {message_id: places[message_id] for message_id in ids if message_id in places}
         unsure = [message_id for message_id in ids if message_id not in known]
         if any(not message_id.startswith(_GENERATED_ID) for message_id in unsure):
             known.update((yield from self._store.locate_all(self._conversation, unsure)))
@@ -574,9 +596,17 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             raise MessageNotFoundError(f"There is no message {message_id!r} in this conversation.")
         return row
 
-    def _changed(self) -> Program[None]:
-        """Bring the session list up to date after anything but adding, which does so by itself."""
-        self.refresh()
+    def _recount(self) -> Program[None]:
+        """Bring the session's message count up to date."""
+        self._miscounted = True
+        # Who deleted the session meanwhile wants no count.
+        with contextlib.suppress(SessionNotFoundError):
+            yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001 - a program of ours
+        self._miscounted = False
+
+    def _summarize(self) -> Program[None]:
+        """Bring the session's opening, preview and message count up to date."""
+        self._miscounted = True
         first, latest = yield Together(
             [
                 collect(self._store.list_from(self._conversation, None, order=order, limit=_EXCERPTED))
@@ -591,6 +621,39 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 opening=_opening(self._readable(first)),
                 preview=_preview(self._readable(latest[::-1])),
             )
+        self._miscounted = False
+
+    @staticmethod
+    def _following(rows: Sequence[RowWrite], program: Program[None]) -> Program[None]:
+        """Run a program that brings the session up to date after rows were stored.
+
+        Raises:
+            WriteError: It failed; says that the messages are stored.
+        """
+        try:
+            yield from program
+        except ServiceError as error:
+            *messages, session = (row.name for row in rows)
+            raise WriteError(
+                f"The messages are stored, but {session} may not count them all: {error} "
+                "Adding the same messages again, or others, sets it right.",
+                failed=[session],
+                stored=messages,
+                api=error.api,
+                code=error.code,
+                status=error.status,
+                request_id=error.request_id,
+            ) from error
+
+    def _changing(self) -> None:
+        """Prepare for anything but adding: until it is done, neither what was read nor the count can be relied on."""
+        self.refresh()
+        self._miscounted = True
+
+    def _changed(self) -> Program[None]:
+        """Bring the session list up to date after anything but adding, which does so by itself."""
+        self._changing()
+        yield from self._summarize()
 
     def _readable(self, rows: Sequence[Message]) -> list[BaseMessage]:
         """The messages in rows, for an excerpt: a damaged one is no reason to refuse what is done to others."""
@@ -693,6 +756,13 @@ def _opening(messages: Sequence[BaseMessage], *, untitled: bool = True, empty: b
 def _preview(messages: Sequence[BaseMessage]) -> str | None:
     texts = _texts(messages, BaseMessage)
     return texts[-1] if texts else None
+
+
+def _text_from(time: int, drafts: Iterable[Message]) -> str | None:
+    """The last text of messages at or after a time. What is put in the place of an earlier message is no preview."""
+    ordered = sorted(drafts, key=lambda message: message.create_time or 0)
+    texts = [message.content for message in ordered if message.content and (message.create_time or 0) >= time]
+    return next((text for text in reversed(texts) if text.strip()), None)
 
 
 def _check_messages(messages: Any) -> list[BaseMessage]:

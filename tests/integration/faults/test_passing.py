@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from langchain_tablestore_memory import MemoryStore, SessionRegistry, TablestoreChatMessageHistory
 
 from .operations import OPERATIONS, each_operation
+from .reporting import told_in_failures
 from .wire import PASSING_FAULTS, PASSING_ROW_FAULTS
-
-
-@contextmanager
-def told_in_failures(what: str) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        error.add_note(what)
-        raise
 
 
 @pytest.mark.parametrize("owner", [TablestoreChatMessageHistory, SessionRegistry, MemoryStore])
