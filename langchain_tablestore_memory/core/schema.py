@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -76,11 +76,13 @@ class Table:
 
     Attributes:
         name: Its name.
+        columns: The columns that its indexes can carry.
         indexes: Its indexes, by key columns.
         updatable: Whether rows may be updated; a table with a time to live takes only whole-row puts.
     """
 
     name: str
+    columns: frozenset[str]
     indexes: dict[tuple[str, ...], LocalIndex]
     updatable: bool
 
@@ -95,21 +97,21 @@ def ensure_table(schema: TableSchema) -> Program[Table]:
     Several processes may do so at once.
 
     Raises:
-        SchemaMismatchError: What exists has another primary key or time to live.
+        SchemaMismatchError: What exists has another primary key or time to live, or cannot be given an index.
     """
     table = yield from _attach(schema)
+    existed = table is not None
     if table is None:
         yield from _create_table(schema)
-        table = yield from _attach(schema)
-        if table is None:
-            raise SchemaMismatchError(
-                f"Table {schema.name!r} was created and is gone again. Is another process deleting it?"
-            )
+        table = yield from _attach_again(schema)
     missing = [index for index in schema.indexes if index.primary_key not in table.indexes]
     for index in missing:
-        yield from _create_index(schema, index)
+        yield from _create_index(table, index)
     if missing:
-        table = (yield from _attach(schema)) or table
+        table = yield from _attach_again(schema)
+    # Reading by an index may be refused longer than reading the table.
+    for index in schema.indexes if not existed else missing:
+        yield from _wait_until_readable(table.index(index).name, index.primary_key)
     return table
 
 
@@ -231,7 +233,17 @@ def _attach(schema: TableSchema) -> Program[Table | None]:
         for index in found.secondary_indexes
         if index.index_type == SecondaryIndexType.LOCAL_INDEX
     }
-    return Table(schema.name, indexes, updatable=found.table_options.allow_update is not False)
+    columns = {column[0] for column in (*found.table_meta.schema_of_primary_key, *found.table_meta.defined_columns)}
+    return Table(schema.name, frozenset(columns), indexes, updatable=found.table_options.allow_update is not False)
+
+
+def _attach_again(schema: TableSchema) -> Program[Table]:
+    table = yield from _attach(schema)
+    if table is None:
+        raise SchemaMismatchError(
+            f"Table {schema.name!r} was created and is gone again. Is another process deleting it?"
+        )
+    return table
 
 
 def _create_table(schema: TableSchema) -> Program[None]:
@@ -248,24 +260,26 @@ def _create_table(schema: TableSchema) -> Program[None]:
     except ServiceError as error:
         if error.code != _ALREADY_EXISTS:
             raise
-    # Reading by an index may be refused longer than reading the table.
-    yield from _wait_until_readable(schema.name, schema.primary_key)
-    types = dict(schema.primary_key)
-    for index in schema.indexes:
-        key = tuple((name, types.get(name, "INTEGER")) for name in index.primary_key)
-        yield from _wait_until_readable(index.name, key)
+    yield from _wait_until_readable(schema.name, [name for name, _ in schema.primary_key])
 
 
-def _create_index(schema: TableSchema, index: LocalIndex) -> Program[None]:
+def _create_index(table: Table, wanted: LocalIndex) -> Program[None]:
+    unknown = [name for name in wanted.primary_key if name not in table.columns]
+    if unknown:
+        raise SchemaMismatchError(
+            f"Table {table.name!r} has no index by {', '.join(wanted.primary_key)}, and none can be made, because "
+            f"{', '.join(unknown)} is no defined column of it. Add it in the console, or choose another table name."
+        )
+    # What the table does not define is read from the table itself.
+    index = LocalIndex(wanted.name, wanted.primary_key, tuple(name for name in wanted.columns if name in table.columns))
     try:
-        yield Call("create_secondary_index", schema.name, _index_meta(index), True)
+        yield Call("create_secondary_index", table.name, _index_meta(index), True)
     except ServiceError as error:
         if error.code != _ALREADY_EXISTS:
             raise
-    yield from _wait_until_readable(index.name, tuple((name, "") for name in index.primary_key))
 
 
-def _wait_until_readable(name: str, primary_key: tuple[tuple[str, str], ...]) -> Program[None]:
+def _wait_until_readable(name: str, primary_key: Sequence[str]) -> Program[None]:
     waited = 0.0
     while True:
         try:
@@ -273,8 +287,8 @@ def _wait_until_readable(name: str, primary_key: tuple[tuple[str, str], ...]) ->
                 "get_range",
                 name,
                 Direction.FORWARD,
-                [(column, INF_MIN) for column, _ in primary_key],
-                [(column, INF_MAX) for column, _ in primary_key],
+                [(column, INF_MIN) for column in primary_key],
+                [(column, INF_MAX) for column in primary_key],
                 limit=1,
                 max_version=1,
             )

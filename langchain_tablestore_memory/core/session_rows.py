@@ -63,6 +63,8 @@ def session_schema(
         ConfigurationError: A column cannot be carried.
     """
     for name, kind in metadata_columns.items():
+        if not isinstance(name, str):
+            raise ConfigurationError(f"The name of metadata column {name!r} is a {type(name).__name__}. Give a str.")
         if not isinstance(kind, MetaType):
             raise ConfigurationError(f"The type of metadata column {name!r} is {kind!r}. Give a MetaType.")
         if name != UPDATE_TIME and not is_session_metadata(name):
