@@ -90,19 +90,18 @@ TRICKY = [
     "a/b",
     "b",
     "/",
-    "//",
     ":",
     "user:",
     "user:1:a/b",
     "user:1:a/",
     "1:a",
     "default",
-    "a\x00",
     "é",
     "e\u0301",
 ]
 
 
+@pytest.mark.slow
 def test_ids_that_might_be_mistaken_for_others(local_chats):
     space = unique("t")
     pairs = [(f"{space}{user}", session) for user, session in itertools.product(TRICKY, repeat=2)]
@@ -126,7 +125,7 @@ ids = st.text(alphabet=st.sampled_from("a1:/us er\x00é𠀀-0"), min_size=1, max
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(first=st.tuples(ids, ids), second=st.tuples(ids, ids))
 def test_different_pairs_of_ids_are_different_conversations(embedded, first, second):
     assume(first != second)

@@ -37,6 +37,7 @@ def test_a_batch_keeps_its_order(chats):
     assert [message.content for message in chats.again(chat).messages] == texts
 
 
+@pytest.mark.slow
 def test_a_thousand_messages_in_one_call_keep_their_order(chats):
     chat = chats()
     texts = [f"message {number}" for number in range(1000)]
@@ -334,6 +335,7 @@ def test_get_of_what_is_not_there(chats):
 _counter = itertools.count()
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     steps=st.lists(

@@ -402,6 +402,7 @@ def test_entries_in_both_orders_and_limited(chats):
     assert [entry.message for entry in chat.entries(order=Order.DESC, limit=3)] == messages[:3:-1]
 
 
+@pytest.mark.slow
 def test_entries_beyond_one_request(local_chats):
     chat = local_chats()
     messages = [HumanMessage("x" * 40_000, id=f"{number:03}") for number in range(150)]

@@ -28,6 +28,14 @@ def test_the_constructor_sends_nothing(counted):
     assert service.taken() == []
 
 
+def test_the_constructor_makes_no_folder(tmp_path, monkeypatch):
+    """Without a connection and without settings, data goes to the user's data folder, once there is data."""
+    for variable in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    TablestoreChatMessageHistory("s")
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_the_constructor_sends_nothing_on_an_event_loop(counted_service):
     history = TablestoreChatMessageHistory("s", connection=ots_client(counted_service))
     assert history.session_id == "s"

@@ -24,13 +24,14 @@ SHAPES = ["list", "prompt"]
 class Chain:
     """A chain with history, called in one of the ways that there are."""
 
-    def __init__(self, connection, shape, call, mode, **options):
+    def __init__(self, connection, shape, call, mode, shared=None, **options):
         self.connection = connection
         self.call = call
         self.mode = mode
         self.shape = shape
         self.options = options
         self.meanwhile = None
+        self.shared = shared
         self.user = unique("u")
         model = EchoModel(meanwhile=self._meanwhile)
         if shape == "list":
@@ -57,6 +58,8 @@ class Chain:
         return run()
 
     def history(self, session_id):
+        if self.shared is not None:
+            return self.shared
         return TablestoreChatMessageHistory(session_id, user_id=self.user, connection=self.connection, **self.options)
 
     def stored(self, session_id):
@@ -213,6 +216,15 @@ class Awaiting:
     """Only says that the model is awaited."""
 
     asynchronous = True
+
+
+def test_one_object_for_all_turns_one_after_the_other(embedded, call, shape):
+    """As where an application keeps its histories in a dict."""
+    shared = TablestoreChatMessageHistory(unique("s"), connection=embedded)
+    chain = Chain(embedded, shape, call, "invoke", shared=shared)
+    answers = [chain.ask(shared.session_id, text) for text in ("one", "two", "three")]
+    told = [text for turn in zip(("one", "two", "three"), answers, strict=True) for text in turn]
+    assert [text for _, text in chain.stored(shared.session_id)] == told
 
 
 def test_a_model_that_fails_stores_nothing(embedded, call, shape):
