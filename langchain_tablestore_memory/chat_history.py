@@ -510,7 +510,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         full = False
         while not (pages.finished or full):
             for row in (yield from pages.fetch()):
-                message = self._decode(row).message
+                message = self._message(row)
                 full = not budget.admits(message)
                 if full:
                     break
@@ -660,7 +660,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         messages = []
         for row in rows:
             with contextlib.suppress(MessageDecodeError):
-                messages.append(self._decode(row).message)
+                messages.append(self._message(row))
         return messages
 
     def _sibling(self, session_id: str) -> TablestoreChatMessageHistory:
@@ -679,10 +679,11 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         )
 
     def _decode(self, row: Message) -> HistoryEntry:
-        message = message_codec.decode(
-            row.content, row.body, role=_role(row), message_id=row.message_id, types=self._types
-        )
-        return HistoryEntry(message, row.message_id, row.create_time or 0, row.metadata)
+        return HistoryEntry(self._message(row), row.message_id, row.create_time or 0, row.metadata)
+
+    def _message(self, row: Message) -> BaseMessage:
+        role = _role(row) if row.body is None else None
+        return message_codec.decode(row.content, row.body, role=role, message_id=row.message_id, types=self._types)
 
 
 _OWN_ID = "lc-"
