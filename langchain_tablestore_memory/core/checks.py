@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from langchain_tablestore_memory.core.records import Order
 from langchain_tablestore_memory.errors import InvalidArgumentError
 
 MAX_KEY_BYTES = 1024
@@ -56,6 +58,42 @@ def check_optional_time(value: Any, name: str) -> int | None:
     return None if value is None else check_time(value, name)
 
 
+def check_order(value: Any) -> Order:
+    """Check the order of a listing.
+
+    Raises:
+        InvalidArgumentError: It is no `Order` of this package.
+    """
+    if not isinstance(value, Order):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise InvalidArgumentError(f"order is a {kind}. Give Order.ASC or Order.DESC of langchain_tablestore_memory.")
+    return value
+
+
+def check_mapping(value: Any, name: str) -> dict[str, Any]:
+    """Check metadata that may be left out; returns a copy, empty for None. What is in it is checked when it is encoded.
+
+    Raises:
+        InvalidArgumentError: It is no mapping.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidArgumentError(f"{name} is a {type(value).__name__}. Give a dict.")
+    return dict(value)
+
+
+def check_keys(value: Any, name: str) -> frozenset[str]:
+    """Check some metadata keys.
+
+    Raises:
+        InvalidArgumentError: It is no list, tuple or set of str.
+    """
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(key, str) for key in value):
+        raise InvalidArgumentError(f"{name} is no list of keys, which are str.")
+    return frozenset(value)
+
+
 def check_count(value: Any, name: str, *, at_most: int | None = None) -> int:
     """Check a number of things: an int, at least 1.
 
@@ -90,5 +128,4 @@ def check_ttl(value: Any) -> int:
 
 
 def _since_epoch(value: datetime) -> int:
-
     return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection, connect
-from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time, check_order
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
@@ -255,10 +255,11 @@ class MemoryStore:
             max_count: How many at the most.
             batch_size: Rows per request, 1 to 5000; chosen by default.
         """
+        since, until = _recent_times(inclusive_start_update_time, inclusive_end_update_time)
         return self._sessions.recent(
             user_id,
-            since=inclusive_end_update_time,
-            until=inclusive_start_update_time,
+            since=since,
+            until=until,
             metadata_filter=metadata_filter,
             limit=_optional_count(max_count, "max_count"),
             needed=(),
@@ -292,10 +293,11 @@ class MemoryStore:
             CursorError: The token is malformed or was given out for another user.
         """
         scope = self._sessions.recent_scope(user_id)
+        since, until = _recent_times(inclusive_start_update_time, inclusive_end_update_time)
         scan = self._sessions.recent(
             user_id,
-            since=inclusive_end_update_time,
-            until=inclusive_start_update_time,
+            since=since,
+            until=until,
             metadata_filter=metadata_filter,
             limit=check_count(page_size, "page_size"),
             start=None if next_token is None else decode_cursor(next_token, scope, (int, str)),
@@ -526,7 +528,19 @@ def _date(session: Session) -> None:
 def _order(order: Order | None, *times: int | None) -> Order:
     if order is None and any(time is not None for time in times):
         raise InvalidArgumentError("order is required with a create_time: it says at which end to begin. Give one.")
-    return order or Order.DESC
+    return Order.DESC if order is None else check_order(order)
+
+
+def _recent_times(start: int | None, end: int | None) -> tuple[int | None, int | None]:
+    """The earliest and the latest time of sessions that are listed from the latest on."""
+    latest = check_optional_time(start, "inclusive_start_update_time")
+    earliest = check_optional_time(end, "inclusive_end_update_time")
+    if latest is not None and earliest is not None and earliest > latest:
+        raise InvalidArgumentError(
+            f"inclusive_start_update_time ({latest}) is earlier than inclusive_end_update_time ({earliest}). The "
+            "latest session is the first one: swap them."
+        )
+    return earliest, latest
 
 
 def _times(start: int | None, end: int | None, order: Order) -> TimeRange:

@@ -10,7 +10,7 @@ from tablestore import INF_MAX, INF_MIN
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_id, check_time, check_ttl
+from langchain_tablestore_memory.core.checks import check_id, check_order, check_time, check_ttl
 from langchain_tablestore_memory.core.columns import (
     METADATA_COLUMN,
     continuation_columns,
@@ -278,6 +278,7 @@ class MessageStore:
     ) -> PreparedScan[Message]:
         """As `list`, from a position (time and message id) on, that one included; from the beginning where None."""
         check_id(conversation, "session_id")
+        check_order(order)
         times = times or TimeRange()
         if times.empty:
             raise InvalidArgumentError(f"The times begin at {times.first} and end before, at {times.last}. Swap them.")
@@ -311,6 +312,7 @@ class MessageStore:
             CursorError: The cursor is malformed or was given out for another conversation or order.
         """
         check_id(conversation, "session_id")
+        check_order(order)
         scope = ("messages", self.table_name, conversation, order.name)
         scan = self.list_from(
             conversation,

@@ -16,6 +16,8 @@ from langchain_tablestore_memory.core.checks import (
     MAX_KEY_BYTES,
     check_count,
     check_id,
+    check_keys,
+    check_mapping,
     check_optional_time,
     check_time,
 )
@@ -157,7 +159,7 @@ class SessionRegistry:
         session = Session(
             check_id(user_id, "user_id"),
             str(uuid.uuid4()) if session_id is None else check_id(session_id, "session_id"),
-            metadata=dict(metadata or {}),
+            metadata=check_mapping(metadata, "metadata"),
             title=None if title is None else check_title(title),
         )
         columns = [*encode_session(session), (CONVERSATION, conversation_of(user_id, session.session_id))]
@@ -193,7 +195,7 @@ class SessionRegistry:
         user_id: str = DEFAULT_USER,
         *,
         metadata: Mapping[str, Any] | None = None,
-        remove: Sequence[str] = (),
+        remove: Collection[str] = (),
         update_time: Time | None = None,
     ) -> Program[Session]:
         """Change metadata of a session and leave the rest. Changes by several writers at once are all kept.
@@ -212,14 +214,13 @@ class SessionRegistry:
             SessionNotFoundError: There is no such session.
         """
         time = check_optional_time(update_time, UPDATE_TIME)
+        given, removed = check_mapping(metadata, "metadata"), check_keys(remove, "remove")
         for _ in range(_UPDATE_ATTEMPTS):
             row = yield from self._read(session_id, user_id)
             if row is None:
                 raise SessionNotFoundError(_no_session(session_id))
             session = decode_session(row)
-            session.metadata = {
-                k: v for k, v in {**session.metadata, **(metadata or {})}.items() if k not in set(remove)
-            }
+            session.metadata = {k: v for k, v in {**session.metadata, **given}.items() if k not in removed}
             session.update_time = session.update_time if time is None else time
             changes = session_changes(row, session)
             if not changes:
