@@ -84,8 +84,13 @@ class Face:
         self.target = target
         self.mode = mode
 
+    def twin(self, name: str) -> Callable[..., Any]:
+        """The method of this name for the mode."""
+        found: Callable[..., Any] = getattr(self.target, f"a{name}" if self.mode == "async" else name)
+        return found
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self.target, f"a{name}" if self.mode == "async" else name)
+        method = self.twin(name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             result = method(*args, **kwargs)
