@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 from tablestore import (
+    PK_AUTO_INCR,
     CapacityUnit,
     Condition,
     NoRetryPolicy,
@@ -254,6 +255,28 @@ class TestFolders:
         one.update_table("t", TableOptions(-1, 1, 86400, False))
         with service_error("OTSParameterInvalid"):
             update(other, "t", "a", {"put": [("x", 2)]})
+
+    def test_obey_each_others_transactions(self, pair):
+        one, other = pair
+        create(one)
+        put(one, "t", "a", {"x": 0})
+        identifier = one.start_local_transaction("t", [("pk", "a")])
+        put(one, "t", "a", {"x": 1}, transaction_id=identifier)
+        with service_error("OTSRowOperationConflict"):
+            put(other, "t", "a", {"x": 2})
+        with service_error("OTSRowOperationConflict"):
+            other.start_local_transaction("t", [("pk", "a")])
+        assert get(other, "t", "a") == {"x": 0}
+        one.commit_transaction(identifier)
+        assert get(other, "t", "a") == {"x": 1}
+        put(other, "t", "a", {"x": 2})
+
+    def test_number_rows_apart(self, pair):
+        create(pair[0], key=[("p", "STRING"), ("n", "INTEGER", PK_AUTO_INCR)])
+        for number in range(10):
+            put(pair[number % 2], "t", [("p", "a"), ("n", PK_AUTO_INCR)], {"x": number})
+        rows = every(pair[0], "t", "pn").rows
+        assert [values(row)["x"] for row in rows] == list(range(10))
 
     def test_reopening_finds_everything(self, tmp_path):
         service, client = open_folder(tmp_path)

@@ -396,7 +396,7 @@ def test_histories(client, front):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60 if front == "in-process" else 15,
+            max_examples=40 if front == "in-process" else 10,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
