@@ -190,6 +190,8 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._sources: dict[str, Source] = {}
+        # SQLite's counter of changes to its schema, as it was when the cache was filled.
+        self._version = -1
 
     def find(self, connection: sqlite3.Connection, name: str) -> Source | None:
         """Look a table or an index up by its name.
@@ -199,10 +201,12 @@ class Catalogue:
             name: The name.
 
         Returns:
-            The table or the index, possibly as another process has just changed it; None when there is none.
+            The table or the index, possibly as it was before another process changed it; None when there is
+            none.
         """
         source = self._sources.get(name)
         if source is None:
+            self._version = _schema_version(connection)
             self._sources = _sources(load_tables(connection))
             source = self._sources.get(name)
         return source
@@ -219,6 +223,27 @@ class Catalogue:
         source = self._sources.get(name)
         return None if source is None else source.reader
 
+    def refresh(self, connection: sqlite3.Connection) -> bool:
+        """Drop the cache if a definition has changed since it was filled.
+
+        For what would otherwise not notice: refusals, which may come of an outdated definition before any row
+        is looked at.
+
+        Args:
+            connection: A connection.
+
+        Returns:
+            Whether it has been dropped.
+        """
+        if not self._sources or self._version == _schema_version(connection):
+            return False
+        self.forget()
+        return True
+
+    def forget(self) -> None:
+        """Drop the cache: a definition has changed, here or in another process."""
+        self._sources = {}
+
     def find_by_id(self, connection: sqlite3.Connection, table_id: int) -> Table | None:
         """Look a table up by its number, in the file.
 
@@ -231,9 +256,10 @@ class Catalogue:
         """
         return next((table for table in load_tables(connection) if table.id == table_id), None)
 
-    def forget(self) -> None:
-        """Drop the cache: a definition has changed, here or in another process."""
-        self._sources = {}
+
+def _schema_version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA schema_version").fetchone()[0]
+    return version
 
 
 def load_tables(connection: sqlite3.Connection) -> list[Table]:

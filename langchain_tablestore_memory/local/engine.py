@@ -52,14 +52,9 @@ class Engine:
     ) -> None:
         self._database = Database(path, durability)
         self._catalogue = Catalogue()
-
-        def now() -> int:
-            return int(clock() * 1000)
-
-        tables = Tables(self._database, self._catalogue, now)
-        reader = Reader(self._database, self._catalogue, now)
-        writer = Writer(self._database, self._catalogue, now)
-        transactions = Transactions(self._database, self._catalogue, now)
+        self._closed = False
+        parts = self._database, self._catalogue, _Clock(clock)
+        tables, reader, writer, transactions = Tables(*parts), Reader(*parts), Writer(*parts), Transactions(*parts)
         self._calls: Final[dict[str, Callable[[bytes], bytes]]] = {
             "CreateTable": tables.create_table,
             "ListTable": tables.list_table,
@@ -93,6 +88,8 @@ class Engine:
         Raises:
             RequestError: The call is refused, as the service would refuse it.
         """
+        if self._closed:
+            raise internal_error("The engine has been closed.")
         call = self._calls.get(api)
         if call is None:
             raise parameter_invalid(f"Unsupported operation: {api}.")
@@ -101,13 +98,22 @@ class Engine:
         for _ in range(_MAX_ATTEMPTS):
             try:
                 return call(body)
+            except RequestError:
+                if not self._was_outdated():
+                    raise
             except sqlite3.Error as error:
                 self._recover(error)
         raise server_busy()
 
     def close(self) -> None:
-        """Close the file. Calls that follow fail; closing twice is fine."""
+        """Close the file. Calls that follow are answered with an error; closing twice is fine."""
+        self._closed = True
         self._database.close()
+
+    def _was_outdated(self) -> bool:
+        """Say whether a refusal may come of a definition that another process has changed meanwhile."""
+        with self._database.read() as connection:
+            return self._catalogue.refresh(connection)
 
     def _recover(self, error: sqlite3.Error) -> None:
         """Return where starting over will help; raise what to answer where it will not."""
@@ -117,6 +123,18 @@ class Engine:
         if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise server_busy() from error
         raise internal_error(f"The instance's file cannot be used: {error}.") from error
+
+
+class _Clock:
+    """Tells the time in milliseconds, and never an earlier one than before: versions of cells depend on it."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._latest = 0
+
+    def __call__(self) -> int:
+        self._latest = max(self._latest, int(self._clock() * 1000))
+        return self._latest
 
 
 def _is_outdated(error: sqlite3.Error) -> bool:

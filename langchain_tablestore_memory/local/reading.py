@@ -67,6 +67,7 @@ class Reader:
         answer = tables.BatchGetRowResponse()
         now = self._now()
         with self._database.snapshot() as connection:
+            self._catalogue.refresh(connection)
             parts = []
             for part, selection in zip(request.tables, selections, strict=True):
                 source = self._find(connection, part.table_name)

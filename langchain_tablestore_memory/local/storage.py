@@ -11,12 +11,13 @@ import os
 import sqlite3
 import threading
 import weakref
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .errors import StorageError
 from .plainbuffer import Row, decode_cells, encode_row
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -81,11 +82,11 @@ def make_record(row: Row) -> Record:
     return Record(encode_row(row.key, row.cells), row.size, row.oldest, row.newest)
 
 
-def read_record(record: Record) -> Row:
+def read_record(record: Sequence[Any]) -> Row:
     """Take a stored row apart.
 
     Args:
-        record: Its record.
+        record: Its record, or the same columns as SQLite returns them.
 
     Returns:
         The row.
@@ -115,6 +116,7 @@ class RowTable:
         "scan_backward_live",
         "scan_forward",
         "scan_forward_live",
+        "sweep",
     )
 
     def __init__(self, name: str) -> None:
@@ -133,6 +135,11 @@ class RowTable:
         )
         self.delete = f"DELETE FROM {name} WHERE key = ?"  # noqa: S608 - the name is ours
         self.all = f"SELECT {columns} FROM {name}"  # noqa: S608
+        # Rows by number, without what they hold unless they have expired.
+        self.sweep = (
+            f"SELECT id, key, CASE WHEN newest <= ? THEN row END, size, oldest, newest FROM {name}"  # noqa: S608
+            " WHERE id > ? ORDER BY id LIMIT ?"
+        )
         self.get = f"SELECT {columns} FROM {name} WHERE key = ?"  # noqa: S608
         forward, backward = "WHERE key >= ? AND key < ?", "WHERE key <= ? AND key > ?"
         scan = f"SELECT {columns}, key FROM {name}"  # noqa: S608
@@ -161,14 +168,9 @@ class Database:
         self._path = path
         self._durability = durability
         self._closed = False
-        self._start()
-        if hasattr(os, "register_at_fork"):
-            _restart_after_fork(self)
-
-    def _start(self) -> None:
-        self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
-        self._write = _Write(self._lock, self._open(first=True))
+        self._write = _Write(self._open(first=True))
+        _databases.add(self)
 
     def write(self) -> _Write:
         """Start a write transaction: commits at the end of the ``with`` block, or rolls back on an exception."""
@@ -198,17 +200,26 @@ class Database:
 
     def close(self) -> None:
         """Close the connections, after the write that is under way. Closing twice is fine."""
-        with self._lock:
+        with self._write.lock:
             self._closed = True
             while self._idle:
                 self._idle.pop().close()
             self._write.connection.close()
 
-    def after_fork(self) -> None:
-        """Replace the connections in a forked child: SQLite's may not cross a fork, not even to be closed."""
-        if self._path is not None and not self._closed:
-            _inherited.append((self._write, self._idle))
-            self._start()
+    def restart_after_fork(self) -> None:
+        """Replace the connections in a forked child: SQLite's may not cross a fork, not even to be closed.
+
+        An instance in memory is the child's own copy. Its lock may have been held by a thread that the child
+        does not have, so that is replaced too.
+        """
+        if self._closed:
+            return
+        if self._path is None:
+            self._write = _Write(self._write.connection)
+            return
+        _inherited.append((self._write, self._idle))
+        self._idle = []
+        self._write = _Write(self._open(first=True))
 
     def _open(self, *, first: bool) -> sqlite3.Connection:
         if self._path is None:
@@ -268,16 +279,16 @@ class Database:
 class _Write:
     """One write transaction at a time, on the writing connection."""
 
-    def __init__(self, lock: threading.Lock, connection: sqlite3.Connection) -> None:
-        self._lock = lock
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.lock = threading.Lock()
         self.connection = connection
 
     def __enter__(self) -> sqlite3.Connection:
-        self._lock.acquire()
+        self.lock.acquire()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
         except BaseException:
-            self._lock.release()
+            self.lock.release()
             raise
         return self.connection
 
@@ -292,7 +303,7 @@ class _Write:
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
             finally:
-                self._lock.release()
+                self.lock.release()
 
 
 class _Read:
@@ -320,17 +331,16 @@ class _Read:
 
 # Connections that a forked child inherited; kept so that nothing closes them.
 _inherited: list[object] = []
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
-def _restart_after_fork(database: Database) -> None:
-    reference = weakref.ref(database)
+def _restart_databases() -> None:
+    for database in _databases:
+        database.restart_after_fork()
 
-    def restart() -> None:
-        living = reference()
-        if living is not None:
-            living.after_fork()
 
-    os.register_at_fork(after_in_child=restart)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart_databases)
 
 
 def _connect(target: str) -> sqlite3.Connection:

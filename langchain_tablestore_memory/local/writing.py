@@ -29,6 +29,7 @@ from .plainbuffer import Row, Stamper, cells_size, encode_answer, encode_row, ma
 from .selection import expiry
 from .sequences import check_auto_increment, fill_auto_increment
 from .storage import read_record
+from .sweeping import Sweeper
 from .transactions import check_unlocked, find_transaction, open_overlay, stage
 from .values import decode_value
 
@@ -83,6 +84,7 @@ class Writer:
         self._database = database
         self._catalogue = catalogue
         self._now = now
+        self._sweeper = Sweeper()
 
     def put_row(self, body: bytes) -> bytes:
         """Carry out PutRow."""
@@ -109,12 +111,14 @@ class Writer:
         answer = tables.BatchWriteRowResponse()
         with self._database.write() as connection:
             scope = _Scope(connection, request.transaction_id, self._now())
+            self._catalogue.refresh(connection)
             sources = [self._find(connection, name) for name, _ in batches]
             for source, (name, writes) in zip(sources, batches, strict=True):
                 part = answer.tables.add(table_name=name)
                 refusal = _atomic_refusal(writes) if atomic else None
                 for write in writes:
                     _write_into(part.rows.add(), scope, source, write, refusal)
+                self._sweeper.count_writes(connection, source.table, len(writes), scope.now)
         return bytes(answer.SerializeToString())
 
     def _write_one(self, request: Any, kind: int, row: bytes) -> bytes:
@@ -127,7 +131,9 @@ class Writer:
             )
         with self._database.write() as connection:
             scope = _Scope(connection, request.transaction_id, self._now())
-            outcome = scope.apply(self._find(connection, request.table_name), write)
+            source = self._find(connection, request.table_name)
+            outcome = scope.apply(source, write)
+            self._sweeper.count_writes(connection, source.table, 1, scope.now)
         answer = consumed(outcome.read, outcome.write)
         return answer if outcome.row is None else answer + bytes_field(2, encode_answer(outcome.row))
 
@@ -157,7 +163,7 @@ class _Scope:
     def __init__(self, connection: sqlite3.Connection, transaction_id: str, now: int) -> None:
         self._connection = connection
         self._transaction_id = transaction_id
-        self._now = now
+        self.now = now
         self._stamper = Stamper(now)
         self._unlocked: set[tuple[int, bytes]] = set()
 
@@ -169,16 +175,16 @@ class _Scope:
             check_auto_increment(
                 table, mutation.key, mutation.kind, write.expectation, has_condition=write.condition is not None
             )
-        mutation.check(table, self._now)
+        mutation.check(table, self.now)
         transaction = self._enter(table, encode_key_value(mutation.key[0][1]))
         key = mutation.key
         if mutation.has_auto_increment:
-            key = fill_auto_increment(connection, table, key, self._now)
+            key = fill_auto_increment(connection, table, key, self.now)
             encoded = encode_key(key)
         before: Row | None = None
         if write.is_conditional or mutation.needs_cells_before or needs_row_before(table):
             before = self._row_before(table, encoded, transaction)
-        live = None if before is None else _live(before, table, self._now)
+        live = None if before is None else _live(before, table, self.now)
         _check_condition(write, live)
         after = mutation.apply(key, live, table, self._stamper)
         if transaction is not None:
@@ -193,10 +199,10 @@ class _Scope:
 
     def _enter(self, table: Table, partition: bytes) -> Transaction | None:
         if self._transaction_id:
-            return find_transaction(self._connection, self._transaction_id, table, partition, self._now)
+            return find_transaction(self._connection, self._transaction_id, table, partition, self.now)
         place = table.id, partition
         if place not in self._unlocked:
-            check_unlocked(self._connection, table, partition, self._now)
+            check_unlocked(self._connection, table, partition, self.now)
             self._unlocked.add(place)
         return None
 
