@@ -1,0 +1,327 @@
+"""The file behind an instance: who may share it, what it refuses, what stays in it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+from tablestore import INF_MAX, INF_MIN, TableOptions
+
+from langchain_tablestore_memory.local.engine import Engine
+from langchain_tablestore_memory.local.errors import RequestError, StorageError
+
+from engine_calls import call, create, get, put, scan, update
+
+EVERYTHING = ([("p", INF_MIN), ("n", INF_MIN)], [("p", INF_MAX), ("n", INF_MAX)])
+
+
+def key(number: int, partition: str = "a") -> list[tuple]:
+    return [("p", partition), ("n", number)]
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "folder" / "instance.sqlite3"
+
+
+@pytest.fixture
+def engine(path):
+    engine = Engine(path)
+    yield engine
+    engine.close()
+
+
+def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Starts a program that finds the helpers of these tests."""
+    places = [str(Path(__file__).parent), *sys.path]
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class TestFile:
+    def test_is_made_with_its_folder_and_kept(self, path):
+        engine = Engine(path)
+        create(engine)
+        put(engine, key(1), [("x", 1)])
+        engine.close()
+        engine = Engine(path)
+        assert get(engine, key(1)) == {"x": 1}
+        engine.close()
+
+    @pytest.mark.parametrize("durability", ["full", "normal"])
+    def test_flushes_as_asked(self, path, durability):
+        engine = Engine(path, durability=durability)
+        with engine._database.write() as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA synchronous").fetchone() == ({"full": 2, "normal": 1}[durability],)
+        engine.close()
+
+    def test_closed(self, engine):
+        create(engine)
+        engine.close()
+        engine.close()
+        with pytest.raises(RequestError, match="closed"):
+            get(engine, key(1))
+
+
+class TestRefused:
+    def test_no_database(self, path):
+        path.parent.mkdir()
+        path.write_bytes(b"This is a text of more than a hundred bytes. " * 10)
+        with pytest.raises(StorageError, match="not a database file") as caught:
+            Engine(path)
+        assert str(path) in str(caught.value)
+        assert path.read_bytes().startswith(b"This is")
+
+    def test_a_database_of_another_program(self, path):
+        path.parent.mkdir()
+        other = sqlite3.connect(path)
+        other.execute("CREATE TABLE theirs (x)")
+        other.close()
+        with pytest.raises(StorageError, match="another program"):
+            Engine(path)
+
+    def test_a_newer_format(self, path):
+        Engine(path).close()
+        raw = sqlite3.connect(path)
+        raw.execute("PRAGMA user_version = 99")
+        raw.close()
+        with pytest.raises(StorageError, match="newer version.*99.*Upgrade"):
+            Engine(path)
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path):
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(StorageError, match="Choose a folder"):
+            Engine(tmp_path / "file" / "folder" / "instance.sqlite3")
+
+    def test_a_path_that_is_a_folder(self, tmp_path):
+        with pytest.raises(StorageError, match="Choose a folder"):
+            Engine(tmp_path)
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_folder_that_cannot_be_written(self, tmp_path):
+        tmp_path.chmod(0o500)
+        try:
+            with pytest.raises(StorageError, match="Choose a folder"):
+                Engine(tmp_path / "instance.sqlite3")
+        finally:
+            tmp_path.chmod(0o700)
+
+
+class TestMemory:
+    def test_is_shared_by_threads(self):
+        engine = Engine(None)
+        create(engine)
+
+        def write(partition: str) -> None:
+            for number in range(50):
+                put(engine, key(number, partition), [("x", number)])
+
+        threads = [threading.Thread(target=write, args=(f"t{index}",)) for index in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(scan(engine, *EVERYTHING)) == 200
+        engine.close()
+
+    def test_is_an_instance_of_its_own(self):
+        one, other = Engine(None), Engine(None)
+        create(one)
+        assert call(one, "ListTable") == ("t",)
+        assert call(other, "ListTable") == ()
+        one.close()
+        other.close()
+
+
+class TestDefinitionsChangedElsewhere:
+    """Two engines on one file are to each other what two processes are."""
+
+    @pytest.fixture
+    def other(self, engine, path):
+        create(engine)
+        put(engine, key(1), [("d", 5), ("x", 1)])
+        other = Engine(path)
+        assert get(other, key(1)) == {"d": 5, "x": 1}
+        yield other
+        other.close()
+
+    def test_an_index_is_kept_up(self, engine, other):
+        from tablestore import SecondaryIndexMeta, SecondaryIndexType
+
+        index = SecondaryIndexMeta("i", ["p", "d"], [], SecondaryIndexType.LOCAL_INDEX)
+        call(engine, "CreateIndex", "t", index, True)
+        put(other, key(2), [("d", 4)])
+        start, end = ([("p", "a"), ("d", bound), ("n", bound)] for bound in (INF_MIN, INF_MAX))
+        assert [found[1:] for found in scan(other, start, end, "i")] == [
+            [("d", 4), ("n", 2)],
+            [("d", 5), ("n", 1)],
+        ]
+        call(engine, "DropIndex", "t", "i")
+        put(other, key(3), [("d", 1)])
+        with pytest.raises(RequestError, match="Request table not exist"):
+            scan(other, start, end, "i")
+
+    def test_options_hold_at_once(self, engine, other):
+        call(engine, "UpdateTable", "t", TableOptions(-1, 1, 86400, allow_update=False), None)
+        with pytest.raises(RequestError, match="Update operation is not allowed"):
+            update(other, key(1), {"PUT": [("x", 2)]})
+        call(engine, "UpdateTable", "t", TableOptions(-1, 1, 86400, allow_update=True), None)
+        update(other, key(1), {"PUT": [("x", 2)]})
+        assert get(engine, key(1)) == {"d": 5, "x": 2}
+
+    def test_a_table_of_the_same_name_is_another_table(self, engine, other):
+        call(engine, "DeleteTable", "t")
+        create(engine, key=[("q", "STRING")])
+        assert get(other, [("q", "a")]) is None
+        put(other, [("q", "a")], [("x", 1)])
+        with pytest.raises(RequestError, match="Validate PK size fail"):
+            get(other, key(1))
+        assert get(engine, [("q", "a")]) == {"x": 1}
+
+    def test_a_batch_sees_the_table_of_today(self, engine, other):
+        from tablestore import BatchWriteRowRequest, Condition, PutRowItem, Row, TableInBatchWriteRowItem
+
+        call(engine, "DeleteTable", "t")
+        create(engine, key=[("q", "STRING")])
+        request = BatchWriteRowRequest()
+        item = PutRowItem(Row([("q", "a")], [("x", 1)]), Condition("IGNORE"))
+        request.add(TableInBatchWriteRowItem("t", [item]))
+        assert [row.is_ok for row in call(other, "BatchWriteRow", request)["t"]] == [True]
+
+    def test_a_deleted_table_is_gone(self, engine, other):
+        call(engine, "DeleteTable", "t")
+        with pytest.raises(RequestError, match="Request table not exist"):
+            get(other, key(1))
+        with pytest.raises(RequestError, match="Requested table does not exist"):
+            put(other, key(1), [])
+
+    def test_a_new_table_is_found(self, engine, other):
+        create(engine, "u")
+        put(other, key(1), [("x", 1)], "u")
+        assert get(engine, key(1), "u") == {"x": 1}
+
+
+class TestProcesses:
+    WRITER = """
+        import sys
+        from pathlib import Path
+        from langchain_tablestore_memory.local.engine import Engine
+        from engine_calls import put, update
+
+        path, partition, count = sys.argv[1:]
+        engine = Engine(Path(path), durability="normal")
+        for number in range(int(count)):
+            put(engine, [("p", partition), ("n", number)], [("d", number)])
+            update(engine, [("p", "shared"), ("n", 0)], {"INCREMENT": [("total", 1)]})
+        engine.close()
+    """
+
+    def test_write_one_file_at_a_time(self, engine, path):
+        create(engine, index="i")
+        writers = [run_python(self.WRITER, path, f"w{index}", 100) for index in range(3)]
+        for writer in writers:
+            _, errors = writer.communicate(timeout=100)
+            assert writer.returncode == 0, errors
+        assert len(scan(engine, *EVERYTHING)) == 301
+        assert get(engine, [("p", "shared"), ("n", 0)]) == {"total": 300}
+        bounds = ([("p", bound), ("d", bound), ("n", bound)] for bound in (INF_MIN, INF_MAX))
+        assert len(scan(engine, *bounds, "i")) == 300
+
+    def test_open_a_new_file_at_once(self, path):
+        code = """
+            import sys
+            from pathlib import Path
+            from langchain_tablestore_memory.local.engine import Engine
+
+            Engine(Path(sys.argv[1])).close()
+        """
+        for started in [run_python(code, path) for _ in range(4)]:
+            _, errors = started.communicate(timeout=100)
+            assert started.returncode == 0, errors
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_a_forked_child_has_connections_of_its_own(self, path):
+        code = """
+            import os, sys
+            from pathlib import Path
+            from langchain_tablestore_memory.local.engine import Engine
+            from engine_calls import create, get, put
+
+            engine = Engine(Path(sys.argv[1]))
+            memory = Engine(None)
+            create(engine)
+            create(memory)
+            put(engine, [("p", "a"), ("n", 0)], [])
+            child = os.fork()
+            if child == 0:
+                for number in range(1, 20):
+                    put(engine, [("p", "a"), ("n", number)], [])
+                    put(memory, [("p", "a"), ("n", number)], [])
+                os._exit(0)
+            for number in range(101, 120):
+                put(engine, [("p", "a"), ("n", number)], [])
+            assert os.waitpid(child, 0)[1] == 0
+            assert get(memory, [("p", "a"), ("n", 1)]) is None
+            engine.close()
+            memory.close()
+        """
+        started = run_python(code, path)
+        _, errors = started.communicate(timeout=100)
+        assert started.returncode == 0, errors
+        engine = Engine(path)
+        assert len(scan(engine, *EVERYTHING)) == 1 + 19 + 19
+        engine.close()
+
+
+class TestClock:
+    class Hands:
+        def __init__(self) -> None:
+            self.time = 1_700_000_000.0
+
+        def __call__(self) -> float:
+            return self.time
+
+    def test_never_runs_backwards(self):
+        """Or an update would be older than what it replaces, and be lost."""
+        clock = self.Hands()
+        engine = Engine(None, clock=clock)
+        create(engine)
+        put(engine, key(1), [("x", "old")])
+        clock.time -= 3600
+        update(engine, key(1), {"PUT": [("x", "new")]})
+        assert get(engine, key(1)) == {"x": "new"}
+        engine.close()
+
+    def test_what_has_expired_leaves_the_file(self, path):
+        clock = self.Hands()
+        engine = Engine(path, clock=clock)
+        create(engine, options=TableOptions(86400, 1, allow_update=False), index="i")
+        for number in range(300):
+            put(engine, key(number), [("d", number)])
+        clock.time += 86400 + 1
+        put(engine, key(1000), [("d", 1000)])
+        assert scan(engine, *EVERYTHING) == [key(1000)]
+        for number in range(1001, 1200):
+            put(engine, key(number), [("d", number)])
+        engine.close()
+        raw = sqlite3.connect(path)
+        names = [name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        stored = {
+            name.split("_")[0]: raw.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+            for name in names
+            if name.startswith(("rows_", "index_"))
+        }
+        raw.close()
+        assert stored == {"rows": 200, "index": 200}
