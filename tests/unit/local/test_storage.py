@@ -11,12 +11,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from engine_calls import call, create, get, put, scan, update
 from tablestore import INF_MAX, INF_MIN, TableOptions
 
 from langchain_tablestore_memory.local.engine import Engine
 from langchain_tablestore_memory.local.errors import RequestError, StorageError
-
-from engine_calls import call, create, get, put, scan, update
 
 EVERYTHING = ([("p", INF_MIN), ("n", INF_MIN)], [("p", INF_MAX), ("n", INF_MAX)])
 
@@ -97,7 +96,7 @@ class TestRefused:
         raw = sqlite3.connect(path)
         raw.execute("PRAGMA user_version = 99")
         raw.close()
-        with pytest.raises(StorageError, match="newer version.*99.*Upgrade"):
+        with pytest.raises(StorageError, match=r"newer version.*99.*Upgrade"):
             Engine(path)
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
