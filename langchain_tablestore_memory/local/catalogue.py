@@ -189,9 +189,8 @@ class Catalogue:
     """The definitions of one instance, cached."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, Source] = {}
-        # SQLite's counter of changes to its schema, as it was when the cache was filled.
-        self._version = -1
+        # SQLite's counter of changes to its schema when the cache was filled, and tables and indexes by name.
+        self._cache: tuple[int, dict[str, Source]] = (-1, {})
 
     def find(self, connection: sqlite3.Connection, name: str) -> Source | None:
         """Look a table or an index up by its name.
@@ -204,11 +203,10 @@ class Catalogue:
             The table or the index, possibly as it was before another process changed it; None when there is
             none.
         """
-        source = self._sources.get(name)
+        source = self._cache[1].get(name)
         if source is None:
-            self._version = _schema_version(connection)
-            self._sources = _sources(load_tables(connection))
-            source = self._sources.get(name)
+            self._cache = _schema_version(connection), load_sources(connection)
+            source = self._cache[1].get(name)
         return source
 
     def reader(self, name: str) -> KeyReader | None:
@@ -220,7 +218,7 @@ class Catalogue:
         Returns:
             A reader of such keys, possibly outdated; None where the table is not in the cache.
         """
-        source = self._sources.get(name)
+        source = self._cache[1].get(name)
         return None if source is None else source.reader
 
     def refresh(self, connection: sqlite3.Connection) -> bool:
@@ -235,14 +233,15 @@ class Catalogue:
         Returns:
             Whether it has been dropped.
         """
-        if not self._sources or self._version == _schema_version(connection):
+        version, sources = self._cache
+        if not sources or version == _schema_version(connection):
             return False
         self.forget()
         return True
 
     def forget(self) -> None:
         """Drop the cache: a definition has changed, here or in another process."""
-        self._sources = {}
+        self._cache = (-1, {})
 
     def find_by_id(self, connection: sqlite3.Connection, table_id: int) -> Table | None:
         """Look a table up by its number, in the file.
@@ -284,12 +283,8 @@ def load_sources(connection: sqlite3.Connection) -> dict[str, Source]:
     Returns:
         Tables and indexes by name.
     """
-    return _sources(load_tables(connection))
-
-
-def _sources(tables: Sequence[Table]) -> dict[str, Source]:
     sources = {}
-    for table in tables:
+    for table in load_tables(connection):
         sources[table.name] = Source(table, None, table.key, table.rows)
         for index in table.indexes:
             sources[index.name] = Source(table, index, index.key, index.rows)
