@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ _KEY = ("session_id", "create_time", "message_id")
 _RESERVED = frozenset({*_KEY, CONTENT})
 _DELETE_BATCH = 1600
 """Keys read before they are deleted: eight write requests, which go out together."""
+_SINGLE_LOOKUPS = 8
+"""Message ids that are looked up one by one: as many requests as go out together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,12 +496,35 @@ class MessageStore:
 
         return with_table(self._connection, self.schema, find)
 
-    def locate_all(self, conversation: str, message_ids: Sequence[str]) -> Program[dict[str, int]]:
+    def locate_all(self, conversation: str, message_ids: Collection[str]) -> Program[dict[str, int]]:
         """The time of each of these message ids that is stored, the latest where there are several."""
-        if not message_ids:
-            return {}
-        found = yield Together([self._locate(conversation, message_id) for message_id in message_ids])
-        return {message_id: times[-1] for message_id, times in zip(message_ids, found, strict=True) if times}
+        left = sorted(set(message_ids))
+        times: dict[str, int] = {}
+        if len(left) > _SINGLE_LOOKUPS:
+            # In the index they are next to each other, but for other ids between them: one page may well hold all.
+            times, end = yield from self._locate_between(conversation, left[0], left[-1])
+            left = [] if end is None else [message_id for message_id in left if message_id >= end]
+        if left:
+            found = yield Together([self._locate(conversation, message_id) for message_id in left])
+            times.update({message_id: each[-1] for message_id, each in zip(left, found, strict=True) if each})
+        return {message_id: times[message_id] for message_id in message_ids if message_id in times}
+
+    def _locate_between(self, conversation: str, low: str, high: str) -> Program[tuple[dict[str, int], str | None]]:
+        """The times of the message ids from `low` on, up to `high` or as far as one page goes, and the id after it."""
+
+        def find(table: Table) -> Program[tuple[dict[str, int], str | None]]:
+            index = table.index(self.schema.indexes[0])
+            scan: Scan[tuple[str, int]] = Scan(
+                index.name,
+                [("session_id", conversation), ("message_id", low), ("create_time", INF_MIN)],
+                [("session_id", conversation), ("message_id", high), ("create_time", INF_MAX)],
+                lambda row: (row.key["message_id"], row.key["create_time"]),
+            )
+            # Oldest first, so that the latest one stays.
+            times = dict((yield from scan.fetch()))
+            return times, None if scan.position is None else dict(scan.position)["message_id"]
+
+        return with_table(self._connection, self.schema, find)
 
     def _read(self, conversation: str, create_time: int, message_id: str) -> Program[Message | None]:
         key = _keys(conversation, create_time, message_id)

@@ -203,7 +203,9 @@ def test_without_isolation_the_session_id_is_all(local_chats):
     isolated.add_messages([HumanMessage("isolated")])
     assert one.texts == other.texts == ["one", "other"]
     assert isolated.texts == ["isolated"]
-    assert one.fork().conversation != session
+    fork = one.fork()
+    assert fork.conversation == fork.session_id
+    assert fork.texts == ["one", "other"]
 
 
 def test_the_same_users_sessions_in_other_tables(local_chats):

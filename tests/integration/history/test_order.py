@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_tablestore_memory import InvalidArgumentError, chat_history
+from langchain_tablestore_memory import InvalidArgumentError, Message, MessageStore, chat_history
 
 from .support import unique
 
@@ -215,6 +215,19 @@ def test_the_id_that_was_given_to_a_message_is_found_by_other_objects(local_chat
     first = chat.entries()[0].id
     local_chats.again(chat).add_messages([HumanMessage("first", id=first)])
     assert chat.texts == ["first", *"12345"]
+
+
+@pytest.mark.slow
+def test_many_known_ids_among_more_than_one_page_of_others(embedded):
+    conversation = unique("s")
+    store = MessageStore(embedded)
+    store.put([Message(conversation, f"{number:04}", number, "old") for number in range(5_200)])
+    changed = [5, 1_000, 2_000, 3_000, 4_990, 5_050, 5_100, 5_150, 5_199, 5_300]
+    history = chat_history.TablestoreChatMessageHistory(conversation, connection=embedded)
+    history.add_messages([HumanMessage("new", id=f"{number:04}") for number in changed])
+    assert store.count(conversation) == 5_201
+    assert [history.get(f"{number:04}").create_time for number in changed[:-1]] == changed[:-1]
+    assert all(history.get(f"{number:04}").message.text == "new" for number in changed)
 
 
 def test_the_same_id_twice_in_one_call_keeps_the_later_one(chats):

@@ -105,6 +105,25 @@ def test_ids_that_were_read_are_not_looked_up(counted):
     assert requests.count("GetRange") == len(requests) - 1 <= 2
 
 
+@pytest.mark.parametrize("read_first", [True, False])
+def test_many_ids_are_looked_up_together(counted, read_first):
+    """An old conversation that is imported, a second time too."""
+    chats, service = counted
+    ready(chats, service)
+    messages = [HumanMessage(str(number), id=unique("m")) for number in range(150)]
+    for _ in range(2):
+        chat = chats("imported", user_id="u1", window=5)
+        if read_first:
+            _ = chat.messages
+        service.taken()
+        chat.add_messages(messages)
+        requests = [request for request in service.taken() if request != "DescribeTable"]
+        assert requests.count("BatchWriteRow") == 1
+        assert len(requests) <= 3
+        assert [entry.message for entry in chat.entries()] == messages
+        assert chats.session(chat).message_count == 150
+
+
 @pytest.mark.parametrize("shape", ["list", "prompt"])
 @pytest.mark.parametrize("method", ["invoke", "stream"])
 def test_a_turn_under_runnable_with_message_history_is_two_requests(counted, shape, method):
