@@ -140,7 +140,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         ```
 
     The first read of `messages` is kept until this object writes: within one turn a chain sees one state, also while
-    others add to the conversation. `refresh` lets go of it; `page`, `entries` and `get` always read anew.
+    others add to the conversation. `refresh` lets go of it; `page`, `entries` and `get` always read anew. So turns that
+    run at the same time need an object each, as in the chain above; making one costs nothing.
 
     A message whose id the conversation holds already is replaced in place. Ids that were not read are looked up first,
     which costs a request. Only those that LangChain makes anew for each run of a model are not, where a call adds
