@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, settings
+from hypothesis import given as given_any
 from hypothesis import strategies as st
 
 from langchain_tablestore_memory.local.catalogue import KeyColumn
@@ -20,6 +21,12 @@ from langchain_tablestore_memory.local.values import (
     STRING,
     encode_value,
 )
+
+
+def given(*strategies):
+    """Hypothesis's `given`, without its time limit: these tests share a machine with others."""
+    return lambda test: settings(deadline=None)(given_any(*strategies)(test))
+
 
 LOW, HIGH = bytes((INF_MIN,)), bytes((INF_MAX,))
 
