@@ -15,11 +15,24 @@ from .worlds import Contents, World, furnish, opened, prepare
 
 
 @pytest.fixture(scope="session")
-def beginning(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Operation], Path]:
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Tablestore without tables, to be copied."""
+    folder = tmp_path_factory.mktemp("bare")
+    prepare(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Tablestore with conversations in it, to be copied."""
+    folder = tmp_path_factory.mktemp("furnished")
+    furnish(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def beginning(bare: Path, furnished: Path) -> Callable[[Operation], Path]:
     """The folder from which an operation's world is copied."""
-    bare, furnished = (tmp_path_factory.mktemp(name) for name in ("bare", "furnished"))
-    prepare(bare)
-    furnish(furnished)
     return lambda operation: furnished if operation.furnished else bare
 
 

@@ -160,9 +160,14 @@ def _afterwards(outcome: Answer | Broken) -> Effect:
     return effect
 
 
+CUT = "x-cut-from"
+"""The header that tells a wire over HTTP what length to announce."""
+
+
 def _cut_short(request: Request, forward: Forward) -> Answer:
     answer = forward(request)
-    return answer._replace(body=answer.body[: len(answer.body) // 2] if answer.body else b"\x0a")
+    half = answer.body[: len(answer.body) // 2] if answer.body else b"\x0a"
+    return answer._replace(body=half, headers={**answer.headers, CUT: str(len(answer.body) or 2)})
 
 
 INTERNAL = refusal(500, "OTSInternalServerError", "Internal server error.")
