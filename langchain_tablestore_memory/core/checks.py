@@ -31,7 +31,8 @@ def check_id(value: Any, name: str) -> str:
         raise InvalidArgumentError(f"{name} holds a lone surrogate, which is no Unicode character.") from None
     if size > MAX_KEY_BYTES:
         raise InvalidArgumentError(f"{name} takes {size} bytes in UTF-8. Tablestore allows {MAX_KEY_BYTES}.")
-    return str(value)
+    # Of an enum of str the value, which is what is sent, and not the name, which is what str() gives.
+    return str.__str__(value)
 
 
 def check_time(value: Any, name: str) -> int:

@@ -32,8 +32,7 @@ def conversation_of(user_id: str, session_id: str, *, isolated: bool = True) -> 
         conversation_of("李雷", "s1")  # "user:2:李雷/s1"
         ```
     """
-    check_id(user_id, "user_id")
-    check_id(session_id, "session_id")
+    user_id, session_id = check_id(user_id, "user_id"), check_id(session_id, "session_id")
     reserved = session_id.startswith(_PREFIX)
     if not isolated and reserved:
         raise InvalidArgumentError(
@@ -53,7 +52,7 @@ def conversation_of(user_id: str, session_id: str, *, isolated: bool = True) -> 
 
 def user_conversations(user_id: str) -> tuple[str, str]:
     """The range of names, from the first one included to the second one excluded, that hold this user."""
-    prefix = _user_prefix(user_id)
+    prefix = _user_prefix(check_id(user_id, "user_id"))
     return prefix, prefix.removesuffix("/") + "0"  # "0" is what follows "/" in UTF-8
 
 

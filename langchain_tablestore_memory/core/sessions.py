@@ -382,7 +382,7 @@ class SessionRegistry:
         Returns:
             How many sessions were deleted.
         """
-        check_id(user_id, "user_id")
+        user_id = check_id(user_id, "user_id")
         deleted = 0
         scan = self.scan(user_id, lambda row: row)
         while not scan.finished:

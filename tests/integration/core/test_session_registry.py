@@ -6,6 +6,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from enum import Enum
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -344,3 +345,21 @@ def test_the_class_example(tmp_path):
         assert [session.title for session in registry.list("u1").items] == ["Trip to Hangzhou"]
     with connect(f"local:{tmp_path}") as connection:
         assert [session.title for session in SessionRegistry(connection).list("u1").items] == ["Trip to Hangzhou"]
+
+
+class User(str, Enum):  # noqa: UP042 - the older way, in which str() gives the name
+    ALICE = "alice"
+
+
+async def test_ids_that_are_enums_of_text(registry, store, history, mode):
+    """They stand for their values throughout."""
+    await registry.create(User.ALICE, "s1")
+    await history(mode, "s1", "hello", user_id=User.ALICE)
+    session = await registry.get("s1", "alice")
+    assert (session.message_count, session.preview) == (1, "hello")
+    await store.put_session(Session(User.ALICE, "s2", 1))
+    assert [s.user_id for s in await registry.iterate("alice")] == ["alice", "alice"]
+    assert [s.user_id for s in await store.list_sessions(User.ALICE)] == ["alice", "alice"]
+    assert await registry.recount("s1", User.ALICE) == 1
+    assert await registry.delete_user(User.ALICE) == 2
+    assert await store.list_all_messages() == []
