@@ -69,6 +69,8 @@ def run(*, quick: bool) -> list[Comparison]:
             show=milliseconds,
             at_least=1.8,
         ),
+        # Other work on the machine lengthens what is computed and not what is waited for: it brings the two closer.
+        faster("  of the fastest turns", min(our_times), min(peer_times), show=milliseconds),
     ]
 
 
