@@ -20,6 +20,9 @@ from langchain_tablestore_memory.errors import (
     UnavailableError,
 )
 
+CONFLICT = "OTSConditionCheckFail"
+"""The code of a write whose condition was not fulfilled."""
+
 # "Come back later", said before anything was done: safe to repeat whatever the request was.
 # The list is that of the SDK's retry.RetryUtil.should_retry_no_matter_which_api.
 _NOT_DONE = frozenset(

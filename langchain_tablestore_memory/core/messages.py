@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tablestore import INF_MAX, INF_MIN
+from tablestore import INF_MAX, INF_MIN, Condition, RowExistenceExpectation
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_id, check_order, check_time, check_ttl
 from langchain_tablestore_memory.core.columns import (
+    COLUMN_PREFIX,
     METADATA_COLUMN,
     continuation_columns,
     decode_metadata,
@@ -21,7 +22,7 @@ from langchain_tablestore_memory.core.columns import (
     split_text,
 )
 from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
-from langchain_tablestore_memory.core.failures import is_missing_table
+from langchain_tablestore_memory.core.failures import CONFLICT, is_missing_table
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Call, Program, Together
 from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect
@@ -38,12 +39,14 @@ from langchain_tablestore_memory.core.schema import (
 from langchain_tablestore_memory.core.writes import (
     MAX_BYTES,
     RowWrite,
+    column_changes,
+    column_unchanged,
     delete_row,
     put_row,
     update_row,
     write_rows,
 )
-from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError
+from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError, WriteError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -57,6 +60,10 @@ BODY = "lc_message"
 
 _KEY = ("session_id", "create_time", "message_id")
 _RESERVED = frozenset({*_KEY, CONTENT})
+_OWN_COLUMNS = frozenset(
+    name for column in (CONTENT, BODY, METADATA_COLUMN) for name in (column, *continuation_columns(column))
+)
+_UPDATE_ATTEMPTS = 10
 _DELETE_BATCH = 1600
 """Keys read before they are deleted: eight write requests, which go out together."""
 _SINGLE_LOOKUPS = 8
@@ -202,13 +209,11 @@ class MessageStore:
             times = yield from self._locate(message.session_id, message.message_id)
             message.create_time = times[-1] if times else microseconds_timestamp()
         columns = self._columns(message)
-        if self._updatable and columns and METADATA_COLUMN not in dict(columns):
+        if columns and METADATA_COLUMN not in dict(columns) and self._updatable:
             row = self._update_write(message, columns)
+            yield from self._prepared(lambda: write_rows([row]))
         else:
-            # Metadata that shares one column, and tables that take no updates: read, change, put back whole.
-            stored = yield from self._read(message.session_id, message.create_time, message.message_id)
-            row = self._write(_merge(stored, message) if stored else message)
-        yield from self._prepared(lambda: write_rows([row]))
+            yield from self._update_read(message)
 
     update, aupdate = operation(_update)
 
@@ -527,9 +532,50 @@ class MessageStore:
         return with_table(self._connection, self.schema, find)
 
     def _read(self, conversation: str, create_time: int, message_id: str) -> Program[Message | None]:
-        key = _keys(conversation, create_time, message_id)
+        row = yield from self._read_row(_keys(conversation, create_time, message_id))
+        return None if row is None else decode_row(row)
+
+    def _read_row(self, key: KeyColumns) -> Program[StoredRow | None]:
         _, row, _ = yield from self._prepared(lambda: _call("get_row", self.table_name, key, max_version=1))
-        return None if row is None else decode_row(StoredRow.of(row))
+        return None if row is None else StoredRow.of(row)
+
+    def _update_read(self, changes: Message) -> Program[None]:
+        """Update a message that has to be read for it: metadata shares one column, or the table takes no updates.
+
+        What others change meanwhile is kept, except in tables that take no updates: there the whole row is replaced.
+        """
+        for _ in range(_UPDATE_ATTEMPTS):
+            row = yield from self._read_row(_key(changes))
+            if row is None:
+                write: RowWrite | None = self._write(changes, Condition(RowExistenceExpectation.EXPECT_NOT_EXIST))
+            else:
+                write = self._merge_write(row, _merge(decode_row(row), changes))
+            if write is None:
+                return
+            try:
+                yield from write_rows([write])
+            except WriteError as error:
+                if error.code != CONFLICT:
+                    raise
+            else:
+                return
+        raise WriteError(
+            f"{_name(changes)} was changed by others each time it was to be updated. Try again.",
+            failed=[_name(changes)],
+            api="batch_write_row",
+        )
+
+    def _merge_write(self, row: StoredRow, message: Message) -> RowWrite | None:
+        """The write that makes a message of the row as it was read; None if it is one already."""
+        whole = self._write(message)
+        if not self._updatable:
+            return whole
+        stored = {name: value for name, value in row.columns.items() if _is_known(name)}
+        put, delete = column_changes(stored, dict(self._columns(message)))
+        if not put and not delete:
+            return None
+        unchanged = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, METADATA_COLUMN))
+        return update_row(self.table_name, _key(message), put, name=_name(message), delete=delete, condition=unchanged)
 
     def _scan_keys(self, start: KeyColumns, end: KeyColumns, *, page_size: int | None = None) -> Scan[KeyColumns]:
         # Naming a key column gives rows without their attributes.
@@ -542,11 +588,11 @@ class MessageStore:
             page_size=page_size,
         )
 
-    def _write(self, message: Message) -> RowWrite:
+    def _write(self, message: Message, condition: Condition | None = None) -> RowWrite:
         check_message(message)
         if message.create_time is None:
             raise InvalidArgumentError(f"{_name(message)} has no create_time. Set one.")
-        row = put_row(self.table_name, _key(message), self._columns(message), name=_name(message))
+        row = put_row(self.table_name, _key(message), self._columns(message), name=_name(message), condition=condition)
         _check_size(row)
         return row
 
@@ -632,6 +678,11 @@ def _merge(stored: Message, changes: Message) -> Message:
         {**stored.metadata, **changes.metadata},
         body=stored.body if changes.body is None else changes.body,
     )
+
+
+def _is_known(name: str) -> bool:
+    """Whether a column is one that this class writes."""
+    return name in _OWN_COLUMNS or not name.startswith(COLUMN_PREFIX)
 
 
 def _is_metadata_column(name: str) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tablestore import ComparatorType, SingleColumnCondition
-
 from langchain_tablestore_memory.core.checks import check_id, check_time
 from langchain_tablestore_memory.core.columns import (
     METADATA_COLUMN,
@@ -19,6 +17,7 @@ from langchain_tablestore_memory.core.columns import (
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow
 from langchain_tablestore_memory.core.records import Session
 from langchain_tablestore_memory.core.schema import LocalIndex, TableSchema
+from langchain_tablestore_memory.core.writes import column_changes
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 
 UPDATE_TIME = "update_time"
@@ -142,18 +141,8 @@ def session_changes(row: StoredRow, session: Session) -> dict[str, list[Any]]:
         for name, value in row.columns.items()
         if name == UPDATE_TIME or name in _METADATA_COLUMNS or not name.startswith("lc_")
     }
-    put = [(name, value) for name, value in wanted.items() if not _same(stored.get(name), value)]
-    delete = [name for name in stored if name not in wanted]
-    return {kind: columns for kind, columns in (("PUT", put), ("DELETE_ALL", delete)) if columns}
-
-
-def column_unchanged(row: StoredRow, column: str) -> SingleColumnCondition:
-    """The condition that a column still holds, or still lacks, what it did when the row was read."""
-    value = row.columns.get(column)
-    if value is None:
-        # No column holds a bytearray here: only a missing one passes.
-        return SingleColumnCondition(column, bytearray(b"missing"), ComparatorType.EQUAL, pass_if_missing=True)
-    return SingleColumnCondition(column, value, ComparatorType.EQUAL, pass_if_missing=False)
+    put, delete = column_changes(stored, wanted)
+    return {kind: list(columns) for kind, columns in (("PUT", put), ("DELETE_ALL", delete)) if columns}
 
 
 def check_title(title: Any) -> str:
@@ -179,7 +168,3 @@ def excerpt(text: str) -> str:
 def index_key(user_id: Any, update_time: Any, session_id: Any) -> KeyColumns:
     """A key of the index by time."""
     return [("user_id", user_id), (UPDATE_TIME, update_time), ("session_id", session_id)]
-
-
-def _same(stored: Any, wanted: Any) -> bool:
-    return type(stored) is type(wanted) and bool(stored == wanted)

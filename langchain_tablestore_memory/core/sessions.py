@@ -24,6 +24,7 @@ from langchain_tablestore_memory.core.checks import (
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
 from langchain_tablestore_memory.core.conversations import conversation_of, user_conversations
 from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Call, Program, Together
@@ -46,7 +47,6 @@ from langchain_tablestore_memory.core.session_rows import (
     TITLE,
     UPDATE_TIME,
     check_title,
-    column_unchanged,
     conversation_in,
     decode_session,
     encode_session,
@@ -57,7 +57,7 @@ from langchain_tablestore_memory.core.session_rows import (
     session_key,
     session_schema,
 )
-from langchain_tablestore_memory.core.writes import RowWrite, delete_row, update_row, write_rows
+from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, delete_row, update_row, write_rows
 from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError, SessionNotFoundError
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ T = TypeVar("T")
 Time = int | datetime
 
 _MAX_PAGE = 1000
-_CONFLICT = "OTSConditionCheckFail"
 _UPDATE_ATTEMPTS = 10
 
 
@@ -170,7 +169,7 @@ class SessionRegistry:
         try:
             yield from self._call("put_row", row, absent)
         except ServiceError as error:
-            if error.code != _CONFLICT:
+            if error.code != CONFLICT:
                 raise
             # Found there either because somebody else made it, or because an earlier attempt of ours was carried out.
             stored = yield from self._get(session.session_id, user_id)
@@ -226,12 +225,12 @@ class SessionRegistry:
             if not changes:
                 return session
             # Only metadata that shares one column can collide with another writer's.
-            condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row, METADATA_COLUMN))
+            condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, METADATA_COLUMN))
             key = session_key(check_id(user_id, "user_id"), session_id)
             try:
                 yield Call("update_row", self.table_name, Row(key, changes), condition)
             except ServiceError as error:
-                if error.code != _CONFLICT:
+                if error.code != CONFLICT:
                     raise
             else:
                 return session
@@ -493,14 +492,14 @@ class SessionRegistry:
                 raise SessionNotFoundError(_no_session(session_id))
             count = yield from self._messages._count(conversation_in(row))  # noqa: SLF001 - a program of ours
             # Who adds a message while they are counted changes the number, and then they are counted again.
-            condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row, MESSAGE_COUNT))
+            condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, MESSAGE_COUNT))
             changes: dict[str, Any] = {"PUT": [(MESSAGE_COUNT, count), *put]}
             if delete:
                 changes["DELETE_ALL"] = [*delete]
             try:
                 yield Call("update_row", self.table_name, Row(session_key(user_id, session_id), changes), condition)
             except ServiceError as error:
-                if error.code != _CONFLICT:
+                if error.code != CONFLICT:
                     raise
             else:
                 return count
@@ -607,7 +606,7 @@ class SessionRegistry:
         try:
             yield from self._call("update_row", Row(key, {"PUT": [*columns]}), exists)
         except ServiceError as error:
-            if error.code == _CONFLICT:
+            if error.code == CONFLICT:
                 raise SessionNotFoundError(_no_session(session_id)) from error
             raise
 

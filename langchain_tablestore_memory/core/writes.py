@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tablestore import (
     BatchWriteRowRequest,
+    ComparatorType,
     Condition,
     DeleteRowItem,
     PutRowItem,
     Row,
     RowExistenceExpectation,
+    SingleColumnCondition,
     TableInBatchWriteRowItem,
     UpdateRowItem,
 )
@@ -54,9 +56,11 @@ class RowWrite:
     repeat: RowWrite | None = None
 
 
-def put_row(table: str, primary_key: PrimaryKey, columns: Columns, *, name: str) -> RowWrite:
+def put_row(
+    table: str, primary_key: PrimaryKey, columns: Columns, *, name: str, condition: Condition | None = None
+) -> RowWrite:
     """Replace the whole row."""
-    item = PutRowItem(Row(list(primary_key), list(columns)), _unconditionally())
+    item = PutRowItem(Row(list(primary_key), list(columns)), condition or _unconditionally())
     return RowWrite(table, item, name, row_size(primary_key, columns))
 
 
@@ -68,8 +72,9 @@ def update_row(
     name: str,
     delete: Sequence[str] = (),
     increment: Columns = (),
+    condition: Condition | None = None,
 ) -> RowWrite:
-    """Set, delete and increment columns of a row; the row is made if it is absent.
+    """Set, delete and increment columns of a row; unless the condition says otherwise it is made if it is absent.
 
     An increment is not harmless to repeat: where it is in doubt, the rest of the update is written without it.
     """
@@ -82,11 +87,34 @@ def update_row(
     if increment:
         changes["INCREMENT"] = list(increment)
     size = row_size(primary_key, [*columns, *increment, *((column, 0) for column in delete)])
-    write = RowWrite(table, UpdateRowItem(Row(list(primary_key), changes), _unconditionally()), name, size)
+    condition = condition or _unconditionally()
+    write = RowWrite(table, UpdateRowItem(Row(list(primary_key), changes), condition), name, size)
     if not increment:
         return write
-    repeat = UpdateRowItem(Row(list(primary_key), plain), _unconditionally())
+    repeat = UpdateRowItem(Row(list(primary_key), plain), condition)
     return RowWrite(table, write.item, name, size, RowWrite(table, repeat, name, size))
+
+
+def column_changes(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[Columns, Sequence[str]]:
+    """The columns to set and those to delete in a row that holds some columns and shall hold others."""
+    put = [(name, value) for name, value in wanted.items() if not _same(stored.get(name), value)]
+    return put, [name for name in stored if name not in wanted]
+
+
+def _same(stored: Any, wanted: Any) -> bool:
+    if type(stored) is not type(wanted) or stored != wanted:
+        return False
+    # 0.0 and -0.0 are equal, and not the same.
+    return not isinstance(stored, float) or repr(stored) == repr(wanted)
+
+
+def column_unchanged(columns: Mapping[str, Any], name: str) -> SingleColumnCondition:
+    """The condition that a column still holds, or still lacks, what it did when the columns of its row were read."""
+    value = columns.get(name)
+    if value is None:
+        # No column that is asked about holds a bytearray: only a missing one passes.
+        return SingleColumnCondition(name, bytearray(b"missing"), ComparatorType.EQUAL, pass_if_missing=True)
+    return SingleColumnCondition(name, value, ComparatorType.EQUAL, pass_if_missing=False)
 
 
 def delete_row(table: str, primary_key: PrimaryKey, *, name: str) -> RowWrite:

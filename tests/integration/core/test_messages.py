@@ -9,13 +9,15 @@ import pytest
 from langchain_tablestore_memory import (
     Filters,
     InvalidArgumentError,
+    MemoryStore,
     Message,
+    MessageStore,
     Order,
     TimeRange,
     microseconds_timestamp,
 )
 
-from .support import metadata_with_types
+from .support import Face, metadata_with_types
 
 SCALARS = {"raw": bytearray(b"\xe6\x98\x86"), "real": 1.5, "text": "王帆", "whole": 673673892, "yes": True}
 
@@ -123,6 +125,61 @@ async def test_update_makes_a_message_that_does_not_exist(store):
         Message("s1", "m2", 2, None, {"a": [1]}),
         Message("s1", "m3", 3),
         undated,
+    ]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        Message("s1", "m1", 1, "their text"),
+        Message("s1", "m1", 1, None, {"their": 1}),
+        Message("s1", "m1", 1, "their text", {"它": [1]}),
+    ],
+    ids=repr,
+)
+async def test_what_others_change_meanwhile_is_kept(store, engine, exists, theirs):
+    """Metadata that shares one column has to be read before it can be written."""
+    if exists:
+        await store.put_message(Message("s1", "m1", 1, "text", {"a": 1, "页": 1}))
+    other = MemoryStore(engine.connection("sync"))
+    other.init_table()
+
+    def come_between(api):
+        if api == "BatchWriteRow":
+            engine.before = None
+            other.update_message(theirs)
+
+    engine.before = come_between
+    await store.update_message(Message("s1", "m1", 1, None, {"页": [2]}))
+    assert engine.before is None
+    before = {"a": 1} if exists else {}
+    content = theirs.content or ("text" if exists else None)
+    expected = Message("s1", "m1", 1, content, dict(sorted({**before, **theirs.metadata, "页": [2]}.items())))
+    assert await store.get_message("s1", "m1") == expected
+
+
+async def test_an_update_of_nothing_writes_nothing(store, engine):
+    await store.put_message(Message("s1", "m1", 1, "text", {"a": 1, "页": 1}))
+    engine.taken()
+    await store.update_message(Message("s1", "m1", 1))
+    await store.update_message(Message("s1", "m1", 1, "text", {"页": 1}))
+    assert engine.writes == []
+    await store.update_message(Message("s1", "m1", 1, None, {"页": True}))
+    assert (await store.get_message("s1", "m1")).metadata["页"] is True
+
+
+async def test_updates_in_a_table_with_a_time_to_live(connection, mode):
+    """Such a table takes whole rows only."""
+    messages = Face(MessageStore(connection, ttl=86_400), mode)
+    await messages.put([Message("s1", "m1", 1, "text", {"a": 1, "页": 1})])
+    await messages.update(Message("s1", "m1", 1, None, {"b": 2}))
+    await messages.update(Message("s1", "m1", content="new"))
+    await messages.update(Message("s1", "m1", 1, None, {"页": [2]}))
+    await messages.update(Message("s1", "m2", 2, "made"))
+    assert await messages.list("s1") == [
+        Message("s1", "m2", 2, "made"),
+        Message("s1", "m1", 1, "new", {"a": 1, "b": 2, "页": [2]}),
     ]
 
 

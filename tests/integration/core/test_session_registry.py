@@ -151,6 +151,9 @@ async def test_update_of_nothing_writes_nothing(registry, engine):
     changed = await registry.update("s1", "u1", metadata={"a": True})
     assert changed.metadata["a"] is True
     assert (await registry.get("s1", "u1")).metadata["a"] is True
+    await registry.update("s1", "u1", metadata={"a": 0.0})
+    await registry.update("s1", "u1", metadata={"a": -0.0})
+    assert repr((await registry.get("s1", "u1")).metadata["a"]) == "-0.0"
 
 
 async def test_update_leaves_what_the_history_keeps(registry, history, mode):
