@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_tablestore_memory import filters, message_codec
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count, check_id, check_time
+from langchain_tablestore_memory.core.checks import check_count, check_id
 from langchain_tablestore_memory.core.conversations import conversation_of
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.messages import MessageStore
@@ -31,6 +30,16 @@ from langchain_tablestore_memory.core.records import (
 from langchain_tablestore_memory.core.schema import with_tables
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import RowWrite, write_rows
+from langchain_tablestore_memory.drafts import (
+    EARLIEST,
+    LATEST,
+    Tail,
+    check_messages,
+    check_metadata,
+    check_types,
+    keep_apart,
+    make_drafts,
+)
 from langchain_tablestore_memory.errors import (
     InvalidArgumentError,
     MessageDecodeError,
@@ -40,6 +49,7 @@ from langchain_tablestore_memory.errors import (
     TablestoreMemoryError,
     WriteError,
 )
+from langchain_tablestore_memory.excerpts import opening_of, preview_of, text_from, texts_of
 from langchain_tablestore_memory.windows import Window, without_orphans
 
 if TYPE_CHECKING:
@@ -49,7 +59,6 @@ if TYPE_CHECKING:
 
 MetadataFilter = filters.Filter | Mapping[str, Any] | None
 
-_EARLIEST, _LATEST = -(2**63), 2**63 - 1
 _GENERATED_ID = "lc_run-"
 """How the ids begin that LangChain gives to the message of one model run (`langchain_core.messages.LC_ID_PREFIX`)."""
 
@@ -187,13 +196,13 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         self._store = MessageStore(self._connection, table_name=message_table, ttl=ttl)
         self._registry = SessionRegistry(self._connection, session_table=session_table, message_table=message_table)
         self._window = Window(window, max_tokens, token_counter)
-        self._types = _check_types(artifact_types)
+        self._types = check_types(artifact_types)
         self._isolated = isolate_users
         self._session_id = session_id
         self._user_id = user_id
         self._lock = threading.Lock()
-        self._tail: _Tail | None = None
-        self._last_time = _EARLIEST
+        self._tail: Tail | None = None
+        self._last_time = EARLIEST
         self._unsettled: dict[str, int] = {}
         """Times of messages that were sent and are not known to be stored: sent again, they go to the same place."""
         self._miscounted = False
@@ -241,7 +250,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         """Let go of what was read, so that the next read of `messages` sees what others have written."""
         self._snapshot = None
         self._tail = None
-        self._last_time = _EARLIEST
+        self._last_time = EARLIEST
 
     def _page(
         self, limit: int = 20, *, cursor: str | None = None, metadata_filter: MetadataFilter = None
@@ -338,8 +347,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             WriteError: Some messages are not known to be stored; it names them. Adding the same messages again is
                 harmless where they have ids.
         """
-        messages = _check_messages(messages)
-        drafts = self._drafts(messages, metadata, create_times)
+        messages = check_messages(messages)
+        drafts = make_drafts(self._conversation, messages, metadata, create_times, types=self._types)
         if not drafts:
             return
         yield from self._verify_ttl()
@@ -353,7 +362,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             known = yield from self._known_times(tail, messages)
         end = max(tail.last_time, self._last_time)
         new = self._place(drafts, known, tail)
-        opening = _opening(messages, untitled=tail.untitled, empty=tail.empty)
+        opening = opening_of(messages, untitled=tail.untitled, empty=tail.empty)
         rows = [
             *self._store.writes(list(drafts.values())),
             self._registry.activity(
@@ -361,7 +370,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 self._session_id,
                 self._conversation,
                 new_messages=len(new),
-                preview=_text_from(end, drafts.values()),
+                preview=text_from(end, drafts.values()),
                 opening=opening,
             ),
         ]
@@ -384,7 +393,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         # Whether those that were sent before were counted then is not known either.
         resent = [message_id for message_id in drafts if self._unsettled.pop(message_id, None) is not None]
         tail.empty = False
-        if _texts(messages, HumanMessage):
+        if texts_of(messages, HumanMessage):
             tail.untitled = False
         if resent or self._miscounted:
             yield from self._following(rows, self._summarize())
@@ -409,7 +418,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         """
         text, body = message_codec.encode(message, types=self._types)
         if metadata is not None:
-            _check_metadata(metadata)
+            check_metadata(metadata)
         stored = yield from self._find(message_id)
         stored.content, stored.body = text, body
         stored.metadata = stored.metadata if metadata is None else dict(metadata)
@@ -481,8 +490,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 other.session_id,
                 other.conversation,
                 new_messages=len(copied),
-                opening=_opening(first),
-                preview=_preview(latest),
+                opening=opening_of(first),
+                preview=preview_of(latest),
                 title=title,
             ),
         ]
@@ -519,7 +528,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 decoded.append(message)
         complete = pages.position is None and not full
         decoded.reverse()
-        self._tail = _Tail.of(rows, decoded, complete=complete)
+        self._tail = Tail.of(rows, decoded, complete=complete)
         return decoded if complete else without_orphans(decoded)
 
     def _verify_ttl(self) -> Program[None]:
@@ -528,13 +537,13 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         if schema.time_to_live != -1 and schema not in self._connection.tables:
             yield from self._store._setup()  # noqa: SLF001 - a program of ours
 
-    def _read_tail(self) -> Program[_Tail]:
+    def _read_tail(self) -> Program[Tail]:
         """Where the conversation ends."""
         rows = yield from collect(self._store.list_from(self._conversation, None, limit=_TAIL))
-        self._tail = tail = _Tail.of(rows, self._readable(rows), complete=len(rows) < _TAIL)
+        self._tail = tail = Tail.of(rows, self._readable(rows), complete=len(rows) < _TAIL)
         return tail
 
-    def _known_times(self, tail: _Tail, messages: Sequence[BaseMessage]) -> Program[dict[str, int]]:
+    def _known_times(self, tail: Tail, messages: Sequence[BaseMessage]) -> Program[dict[str, int]]:
         """The times of those messages that the conversation holds already, by id."""
         ids = dict.fromkeys(message.id for message in messages if message.id)
         places = {**self._unsettled, **tail.known}
@@ -544,12 +553,12 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             known.update((yield from self._store.locate_all(self._conversation, unsure)))
         return known
 
-    def _place(self, drafts: Mapping[str, Message], known: Mapping[str, int], tail: _Tail) -> list[Message]:
+    def _place(self, drafts: Mapping[str, Message], known: Mapping[str, int], tail: Tail) -> list[Message]:
         """Give each message its time, and return those that are new."""
         new = [message for message_id, message in drafts.items() if message_id not in known]
         for message_id, time in known.items():
             drafts[message_id].create_time = time
-        _keep_apart([message for message in new if message.create_time is not None])
+        keep_apart([message for message in new if message.create_time is not None])
         with self._lock:
             # Two threads that add at once get different times, so that each keeps its order.
             last = max(tail.last_time, self._last_time)
@@ -558,38 +567,10 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 if message.create_time is None:
                     message.create_time, following = following, following + 1
             last = max([last, *(message.create_time or 0 for message in new)])
-            if last > _LATEST:
+            if last > LATEST:
                 raise InvalidArgumentError("The conversation ends at the latest time there is: nothing can follow.")
             self._last_time = last
         return new
-
-    def _drafts(
-        self,
-        messages: list[BaseMessage],
-        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-        create_times: Sequence[int | datetime] | None,
-    ) -> dict[str, Message]:
-        """The records to store, by id; of two messages with one id the later one, in the place of the earlier one."""
-        if metadata is None or isinstance(metadata, Mapping):
-            metadata = [metadata or {}] * len(messages)
-        each = _one_for_each(metadata, "metadata", messages)
-        times = (
-            [None] * len(messages) if create_times is None else _one_for_each(create_times, "create_times", messages)
-        )
-        drafts: dict[str, Message] = {}
-        for message, its_metadata, time in zip(messages, each, times, strict=True):
-            text, body = message_codec.encode(message, types=self._types)
-            _check_metadata(its_metadata)
-            message_id = check_id(message.id, "The id of a message") if message.id else f"{_OWN_ID}{uuid.uuid4()}"
-            drafts[message_id] = Message(
-                self._conversation,
-                message_id,
-                None if time is None else check_time(time, "create_times"),
-                text,
-                dict(its_metadata),
-                body=body,
-            )
-        return drafts
 
     def _find(self, message_id: str) -> Program[Message]:
         row = yield from self._store._get(self._conversation, message_id)  # noqa: SLF001 - a program of ours
@@ -619,8 +600,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             yield from self._registry.summarize(
                 self._user_id,
                 self._session_id,
-                opening=_opening(self._readable(first)),
-                preview=_preview(self._readable(latest[::-1])),
+                opening=opening_of(self._readable(first)),
+                preview=preview_of(self._readable(latest[::-1])),
             )
         self._miscounted = False
 
@@ -687,13 +668,6 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         return message_codec.decode(row.content, row.body, role=role, message_id=row.message_id, types=self._types)
 
 
-_OWN_ID = "lc-"
-"""How the ids begin that are given here to messages without one: short, and not mistaken for LangChain's own."""
-
-_ROLE_KEYS = ("role", "type", "message_type", "messageType", "meta_消息分类")
-"""Metadata in which other tools keep who wrote a message."""
-
-
 _TAIL = 3
 """Messages to read of a conversation to which an object adds without having read it before."""
 
@@ -701,94 +675,10 @@ _EXCERPTED = 20
 """Messages at either end of a conversation in which its title and its preview are looked for."""
 
 
-@dataclass(slots=True)
-class _Tail:
-    """What is known about the end of the conversation.
-
-    Attributes:
-        last_time: The time of its last message.
-        known: Times of messages by id, of those that were read or written.
-        empty: Whether it held nothing when it was read.
-        untitled: Whether all of it was read, and no human has said anything so far.
-        foreign: Whether messages were seen that other tools wrote, and did not count.
-    """
-
-    last_time: int
-    known: dict[str, int]
-    empty: bool
-    untitled: bool
-    foreign: bool
-
-    @classmethod
-    def of(cls, latest_first: Sequence[Message], messages: Sequence[BaseMessage], *, complete: bool) -> _Tail:
-        return cls(
-            last_time=latest_first[0].create_time or 0 if latest_first else _EARLIEST,
-            known={row.message_id: row.create_time or 0 for row in latest_first},
-            empty=complete and not latest_first,
-            untitled=complete and not _texts(messages, HumanMessage),
-            foreign=any(row.body is None for row in latest_first),
-        )
-
-
-def _keep_apart(messages: Sequence[Message]) -> None:
-    """Let messages of equal times keep their order, which would be that of their ids otherwise."""
-    ordered = sorted(messages, key=lambda message: message.create_time or 0)
-    for before, message in itertools.pairwise(ordered):
-        message.create_time = max(message.create_time or 0, (before.create_time or 0) + 1)
+_ROLE_KEYS = ("role", "type", "message_type", "messageType", "meta_消息分类")
+"""Metadata in which other tools keep who wrote a message."""
 
 
 def _role(row: Message) -> str | None:
     values = (row.metadata.get(key) for key in _ROLE_KEYS)
     return next((value for value in values if isinstance(value, str)), None)
-
-
-def _texts(messages: Sequence[BaseMessage], kind: type[BaseMessage]) -> list[str]:
-    texts = (str(message.text) for message in messages if isinstance(message, kind))
-    return [text for text in texts if text.strip()]
-
-
-def _opening(messages: Sequence[BaseMessage], *, untitled: bool = True, empty: bool = True) -> str | None:
-    """What names a conversation: what a human said first, or what was said at all where no human spoke."""
-    texts = _texts(messages, HumanMessage) if untitled else []
-    if not texts and empty:
-        texts = _texts(messages, BaseMessage)
-    return texts[0] if texts else None
-
-
-def _preview(messages: Sequence[BaseMessage]) -> str | None:
-    texts = _texts(messages, BaseMessage)
-    return texts[-1] if texts else None
-
-
-def _text_from(time: int, drafts: Iterable[Message]) -> str | None:
-    """The last text of messages at or after a time. What is put in the place of an earlier message is no preview."""
-    ordered = sorted(drafts, key=lambda message: message.create_time or 0)
-    texts = [message.content for message in ordered if message.content and (message.create_time or 0) >= time]
-    return next((text for text in reversed(texts) if text.strip()), None)
-
-
-def _check_messages(messages: Any) -> list[BaseMessage]:
-    if isinstance(messages, str | bytes | Mapping | BaseMessage) or not isinstance(messages, Iterable):
-        raise InvalidArgumentError(f"messages is a {type(messages).__name__}. Give a list of messages.")
-    return list(messages)
-
-
-def _one_for_each(values: Any, name: str, messages: Sequence[BaseMessage]) -> list[Any]:
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise InvalidArgumentError(f"{name} is a {type(values).__name__}. Give a list with one for each message.")
-    each = list(values)
-    if len(each) != len(messages):
-        raise InvalidArgumentError(f"{name} has {len(each)} entries for {len(messages)} messages. Give one for each.")
-    return each
-
-
-def _check_metadata(metadata: Any) -> None:
-    if not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(f"The metadata of a message is a {type(metadata).__name__}. Give a dict.")
-
-
-def _check_types(types: Any) -> tuple[type, ...]:
-    checked = tuple(types) if isinstance(types, Iterable) else (types,)
-    if not isinstance(types, Iterable) or not all(isinstance(each, type) for each in checked):
-        raise InvalidArgumentError("artifact_types takes a list of classes, such as [Shape, Color].")
-    return checked
