@@ -280,12 +280,14 @@ def embedded(
         raise ConfigurationError(
             f"The endpoint {endpoint!r} names no folder. Write local:PATH, or local::memory: to keep nothing."
         )
-    path = Path(folder).expanduser().absolute()
     try:
+        path = Path(folder).expanduser().absolute()
         service = _folders.acquire(path, durability)
-    except OSError as error:
+    except (OSError, ValueError, RuntimeError) as error:
+        # Beside what the system refuses: a NUL in a name, and the home of a user who does not exist.
+        reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
-            f"The folder {path} cannot be written ({error.strerror or error}). Choose another one with "
+            f"The folder {folder!r} cannot be written ({reason}). Choose another one with "
             'connect("local:PATH"), or keep nothing with connect("local::memory:").'
         ) from error
     return Embedded(f"{LOCAL}{path}", service, instance_name, options)

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 from urllib.parse import urlparse
 
 import tablestore
@@ -40,6 +40,24 @@ _VARIABLES = {
     "sts_token": "TABLESTORE_STS_TOKEN",
 }
 _OPTIONAL = {"sts_token"}
+_CLIENT_OPTIONS = frozenset(
+    {
+        "auto_update_v4_sign",
+        "enable_native",
+        "encoding",
+        "extra_headers",
+        "force_close",
+        "keepalive_timeout",
+        "logger_name",
+        "max_connection",
+        "native_fallback",
+        "retry_policy",
+        "sign_date",
+        "socket_timeout",
+        "ssl_version",
+    }
+)
+"""What the SDK's clients take besides. They ignore anything else, also a misspelt name."""
 
 
 class Connection:
@@ -103,14 +121,16 @@ class Connection:
 
     async def async_client(self) -> tablestore.AsyncOTSClient:
         """The async SDK client of the running event loop."""
+        self._refuse_closed()
         loop = asyncio.get_running_loop()
         known = self._async_clients.get(loop)
         if known is not None:
             return known.client
-        self._refuse_closed()
-        for other in [other for other in self._async_clients if other.is_closed()]:
-            # A loop that was closed without shutting down its async generators.
-            self._async_clients.pop(other, None)
+        # Copied in one go, because other threads have loops too.
+        for other in list(self._async_clients):
+            if other.is_closed():
+                # It was closed without shutting down its async generators.
+                self._async_clients.pop(other, None)
         client = await asyncio.to_thread(self._backend.async_client)
         if loop not in self._async_clients:  # another task may have been faster
             known = _LoopClient(client, self._close_with_loop(loop, client))
@@ -254,9 +274,7 @@ def connect(
         "access_key_secret": access_key_secret,
         "sts_token": sts_token,
     }
-    for name, value in given.items():
-        if value is not None and not isinstance(value, str):
-            raise ConfigurationError(f"{name} is a {type(value).__name__}. Give a str.")
+    _check_arguments({**given, "region": region}, retry, durability, client_options)
     if endpoint is not None and endpoint.startswith(LOCAL):
         credentials = [name for name in ("access_key_id", "access_key_secret", "sts_token") if given[name] is not None]
         if credentials or credentials_provider is not None:
@@ -313,8 +331,29 @@ def _settings(
     return present
 
 
+def _check_arguments(texts: Mapping[str, Any], retry: Any, durability: Any, options: Mapping[str, Any]) -> None:
+    for name, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise ConfigurationError(f"{name} is a {type(value).__name__}. Give a str.")
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(f"retry is a {type(retry).__name__}. Give a RetryPolicy.")
+    if durability not in get_args(Durability):
+        raise ConfigurationError(f"durability is {durability!r}. Give 'full' or 'normal'.")
+    unknown = sorted(set(options) - _CLIENT_OPTIONS)
+    if unknown:
+        raise ConfigurationError(
+            f"There is no option {', '.join(unknown)}. Besides its own arguments connect() takes these options of "
+            f"tablestore.OTSClient: {', '.join(sorted(_CLIENT_OPTIONS))}."
+        )
+
+
 def _check_address(endpoint: str) -> None:
     parts = urlparse(endpoint)
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            "The endpoint holds a user name or password before its @. Give only the address there, and the keys as "
+            "access_key_id and access_key_secret."
+        )
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(
             f"The endpoint {endpoint!r} is no address. It begins with https:// or http://, as in "

@@ -22,6 +22,7 @@ neither `UpdateRow` nor `Search` nor anything after a network failure.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Generator, Sequence
@@ -30,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from langchain_tablestore_memory.core.failures import Failure
+from langchain_tablestore_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import tablestore
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Program = Generator["Step", Any, T]
 """A generator that yields steps, is sent their answers, and returns a `T`."""
+
+_DOUBLINGS = 64
+"""More of them would leave the range of floats; any delay has reached its longest by then."""
 
 TOGETHER_LIMIT = 8
 """How many programs of one `Together` are under way at once."""
@@ -52,6 +57,9 @@ class RetryPolicy:
             wrong address, and somebody is waiting to read so.
         first_delay: The longest wait before the second attempt, in seconds. It doubles with each further attempt.
         max_delay: The longest wait before any attempt, in seconds.
+
+    Raises:
+        ConfigurationError: A number is out of range.
     """
 
     attempts: int = 10
@@ -59,12 +67,22 @@ class RetryPolicy:
     first_delay: float = 0.1
     max_delay: float = 4.0
 
+    def __post_init__(self) -> None:
+        for name in ("attempts", "connect_attempts"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{name} is {value!r}. Give an int, at least 1.")
+        for name in ("first_delay", "max_delay"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise ConfigurationError(f"{name} is {value!r}. Give seconds, at least 0.")
+
     def delay(self, attempt: int) -> float:
         """Seconds to wait after failed attempt number `attempt` (from 1): exponential, with jitter.
 
         Half of the wait is random, so that clients that failed together do not come back together.
         """
-        longest: float = min(self.max_delay, self.first_delay * 2 ** (attempt - 1))
+        longest: float = min(self.max_delay, self.first_delay * 2 ** min(attempt - 1, _DOUBLINGS))
         return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreading load, not keeping a secret
 
     def allows(self, failure: Failure, attempt: int) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from tablestore.protobuf import table_store_pb2
 
 from langchain_tablestore_memory.local.engine import Engine
-from langchain_tablestore_memory.local.errors import RequestError
+from langchain_tablestore_memory.local.errors import RequestError, StorageError
 from langchain_tablestore_memory.local.signing import Authenticator, SigningKey, content_md5
 
 if TYPE_CHECKING:
@@ -239,8 +239,12 @@ def _not_running() -> RequestError:
 
 def _unexpected(error: Exception, api: str) -> RequestError:
     """The refusal for an exception that is no refusal."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if isinstance(error, sqlite3.OperationalError) and code is not None and code & 0xFF in _SQLITE_CONTENTION:
+    reason = error.__cause__ if isinstance(error, StorageError) else error
+    code = getattr(reason, "sqlite_errorcode", None)
+    if isinstance(reason, sqlite3.OperationalError) and code is not None and code & 0xFF in _SQLITE_CONTENTION:
         return RequestError(503, "OTSServerBusy", "Server is busy.")
+    if isinstance(error, StorageError):
+        # A code that the service does not have: asking again does not help, and the message says what does.
+        return RequestError(400, "OTSStorageUnusable", str(error))
     _logger.error("%s failed unexpectedly", api, exc_info=error)
     return RequestError(500, "OTSInternalServerError", "Internal server error.")
