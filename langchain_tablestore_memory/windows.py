@@ -80,6 +80,8 @@ def without_orphans(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     Args:
         messages: The latest messages of a conversation, oldest first, cut off anywhere.
     """
+    if not any(isinstance(message, ToolMessage | FunctionMessage) for message in messages):
+        return list(messages)
     called: set[str] = set()
     kept: list[BaseMessage] = []
     for message in messages:

@@ -161,17 +161,18 @@ def decode_metadata(columns: Mapping[str, Any], *, reserved: Collection[str] = (
     Raises:
         MessageDecodeError: `lc_metadata` was damaged.
     """
-    metadata: dict[str, Any] = {}
+    metadata = {
+        name: value for name, value in columns.items() if name not in reserved and not name.startswith(COLUMN_PREFIX)
+    }
     text = join_text(METADATA_COLUMN, columns)
     if text is not None:
         overflow = tagged_json.loads(text, name=f"the column {METADATA_COLUMN!r}")
         if type(overflow) is not dict:
-            raise MessageDecodeError(f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}")
-        metadata.update(overflow)
-    metadata.update(
-        (name, value) for name, value in columns.items() if name not in reserved and not name.startswith(COLUMN_PREFIX)
-    )
-    return dict(sorted(metadata.items()))
+            raise MessageDecodeError(
+                f"the column {METADATA_COLUMN!r} is no JSON object: it was changed by another program."
+            )
+        metadata = {**overflow, **metadata}
+    return dict(sorted(metadata.items())) if len(metadata) > 1 else metadata
 
 
 def split_text(column: str, text: str) -> list[tuple[str, ColumnValue]]:

@@ -86,6 +86,8 @@ def to_condition(
         client.get_range(..., column_filter=condition)
         ```
     """
+    if isinstance(filter, All):
+        return None
     for node in walk(filter):
         if isinstance(node, Text):
             raise refuse_text(node)
