@@ -168,9 +168,7 @@ def decode_metadata(columns: Mapping[str, Any], *, reserved: Collection[str] = (
     if text is not None:
         overflow = tagged_json.loads(text, name=f"the column {METADATA_COLUMN!r}")
         if type(overflow) is not dict:
-            raise MessageDecodeError(
-                f"the column {METADATA_COLUMN!r} is no JSON object: it was changed by another program."
-            )
+            raise MessageDecodeError(f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}")
         metadata = {**overflow, **metadata}
     return dict(sorted(metadata.items())) if len(metadata) > 1 else metadata
 
