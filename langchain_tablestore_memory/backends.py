@@ -82,7 +82,10 @@ class Service(Backend):
 
     @override
     def client(self) -> tablestore.OTSClient:
-        return tablestore.OTSClient(**self._options)
+        client = tablestore.OTSClient(**self._options)
+        # One policy repeats requests, that of the connection. urllib3's would also log a warning each time.
+        client.connection.pool.connection_pool_kw["retries"] = False
+        return client
 
     @override
     def async_client(self) -> tablestore.AsyncOTSClient:
