@@ -41,10 +41,6 @@ _DEFINED_TYPE_NUMBERS: Final = {kind: number for number, kind in _DEFINED_TYPES.
 _DEFAULT_DEVIATION: Final = 86_400
 
 
-# --- from requests
-# --------------------------------------------------------------------------------------------
-
-
 def parse_key(meta: Any) -> tuple[KeyColumn, ...]:
     """Check the primary key columns of a table to create.
 
@@ -347,10 +343,6 @@ def _parse_index_attributes(message: Any, defined: tuple[DefinedColumn, ...]) ->
         if name not in known:
             raise parameter_invalid(f"Column does not exist:{name.decode('utf-8', 'replace')}.")
     return attributes
-
-
-# --- to answers
-# -----------------------------------------------------------------------------------------------
 
 
 def describe_table(source: Source) -> bytes:

@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .catalogue import Catalogue
-from .errors import RequestError, body_too_large, internal_error, parameter_invalid, server_busy
+from .errors import RequestError, StorageError, body_too_large, internal_error, parameter_invalid, server_busy
 from .limits import MAX_BODY_SIZE
 from .reading import Reader
-from .storage import Database
+from .storage import Database, error_code
 from .tables import Tables
 from .transactions import Transactions
 from .writing import Writer
@@ -103,6 +103,8 @@ class Engine:
                     raise
             except sqlite3.Error as error:
                 self._recover(error)
+            except StorageError as error:
+                raise internal_error(str(error)) from error
         raise server_busy()
 
     def close(self) -> None:
@@ -120,7 +122,7 @@ class Engine:
         if _is_outdated(error):
             self._catalogue.forget()
             return
-        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if error_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise server_busy() from error
         raise internal_error(f"The instance's file cannot be used: {error}.") from error
 

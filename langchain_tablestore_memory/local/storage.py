@@ -248,32 +248,32 @@ class Database:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        # Before anything is changed: the file may be another program's.
+        self._is_new(connection)
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute(f"PRAGMA synchronous = {self._durability}")
         # On macOS a plain fsync leaves data in the drive's cache; elsewhere this changes nothing.
         connection.execute("PRAGMA fullfsync = ON")
+        # Fails where the file cannot be written, which would otherwise show with the first write.
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            self._check_format(connection)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        if self._is_new(connection):
+            _create_schema(connection)
         connection.execute("COMMIT")
 
-    def _check_format(self, connection: sqlite3.Connection) -> None:
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
         application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
         if application_id == _APPLICATION_ID:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > FORMAT_VERSION:
                 raise StorageError(
                     f"{self._path} was written by a newer version of this package (file format {version}, this"
                     f" version knows {FORMAT_VERSION}). Upgrade the package, or choose another folder."
                 )
-            return
+            return False
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise StorageError(f"{self._path} is an SQLite file of another program. Choose another folder.")
-        _create_schema(connection)
+        return True
 
 
 class _Write:
@@ -360,10 +360,25 @@ def _create_schema(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
+def error_code(error: sqlite3.Error) -> int | None:
+    """Find out what kind of error SQLite reports.
+
+    Args:
+        error: The error.
+
+    Returns:
+        SQLite's primary result code, None for an error that Python's module raises itself.
+    """
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
 def _diagnosis(path: Path, error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", None)
+    code = error_code(error)
     if code == sqlite3.SQLITE_NOTADB:
         return f"{path} is not a database file. Move it away, or choose another folder."
     if code == sqlite3.SQLITE_CORRUPT:
         return f"{path} is damaged ({error}). Restore it from a copy, or choose another folder."
+    if code == sqlite3.SQLITE_BUSY:
+        return f"{path} is locked by another program. Close that, or choose another folder."
     return f"{path} cannot be used ({error}). Make the file and its folder writable, or choose another folder."

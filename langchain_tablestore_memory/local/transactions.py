@@ -7,8 +7,10 @@ outside the tables, and only reads that carry its id see them; committing moves 
 
 from __future__ import annotations
 
+import heapq
 import re
 import uuid
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .changes import apply_change
@@ -20,6 +22,7 @@ from .errors import (
     session_not_exist,
     table_not_exist,
 )
+from .indexes import plan_index_changes
 from .keys import KeyUse, check_key, encode_key_value
 from .limits import MAX_TRANSACTION_SIZE, TRANSACTION_LIFE_SECONDS, check_table_name
 from .messages import parse, tables
@@ -151,13 +154,13 @@ class Overlay:
             The records that the transaction sees, in the same form and order.
         """
         start, end = bounds
-        seen = {record[-1]: record for record in records}
-        for key, staged in self._staged.items():
-            if (end < key <= start) if backward else (start <= key < end):
-                seen.pop(key, None)
-                if staged is not None:
-                    seen[key] = (*staged, key)
-        return [seen[key] for key in sorted(seen, reverse=backward)]
+        staged = [
+            (*record, key)
+            for key, record in sorted(self._staged.items(), reverse=backward)
+            if record is not None and ((end < key <= start) if backward else (start <= key < end))
+        ]
+        untouched = (record for record in records if record[-1] not in self._staged)
+        return heapq.merge(untouched, staged, key=itemgetter(-1), reverse=backward)
 
 
 def find_transaction(
@@ -199,19 +202,23 @@ def open_overlay(connection: sqlite3.Connection, transaction: Transaction) -> Ov
     return Overlay(dict(rows.fetchall()))
 
 
-def stage(connection: sqlite3.Connection, transaction: Transaction, key: bytes, row: Row | None, size: int) -> None:
+def stage(
+    connection: sqlite3.Connection, transaction: Transaction, table: Table, key: bytes, row: Row | None, size: int
+) -> None:
     """Keep a change of a transaction until it is committed.
 
     Args:
         connection: A connection with a write transaction.
         transaction: The transaction.
+        table: The table.
         key: The row's encoded key.
         row: The row as it is to be, None to delete it.
         size: The size of the write in bytes, which counts towards the transaction's limit.
 
     Raises:
-        RequestError: ``OTSOutOfTransactionDataSizeLimit``.
+        RequestError: ``OTSOutOfTransactionDataSizeLimit``, or the row could not be indexed when committing.
     """
+    plan_index_changes(table, None, row)
     (written,) = connection.execute("SELECT size FROM transactions WHERE id = ?", (transaction.id,)).fetchone()
     if written + size > MAX_TRANSACTION_SIZE:
         raise RequestError(

@@ -188,7 +188,7 @@ class _Scope:
         _check_condition(write, live)
         after = mutation.apply(key, live, table, self._stamper)
         if transaction is not None:
-            stage(connection, transaction, encoded, after, mutation.size)
+            stage(connection, transaction, table, encoded, after, mutation.size)
         else:
             apply_change(connection, table, encoded, before, after)
         return _Outcome(
