@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tablestore
 from tablestore.connection import ConnectionPool
@@ -192,7 +193,7 @@ class GivenClient(Backend):
     @override
     def client(self) -> tablestore.OTSClient:
         if isinstance(self._given, tablestore.OTSClient):
-            return self._given
+            return _unrepeating(self._given)
         raise ConfigurationError(
             "This object was given an AsyncOTSClient, which serves only its async methods (aput_session, "
             "aget_messages, ...). For the others give an OTSClient, or a connection made by connect()."
@@ -202,7 +203,7 @@ class GivenClient(Backend):
     def async_client(self) -> tablestore.AsyncOTSClient:
         given = self._given
         if isinstance(given, tablestore.AsyncOTSClient):
-            return given
+            return _unrepeating(given)
         if type(given.connection) is not ConnectionPool:
             raise ConfigurationError(
                 "This object was given an OTSClient with a transport of its own, which serves only the sync methods. "
@@ -215,8 +216,7 @@ class GivenClient(Backend):
             region=getattr(given._signer, "sign_region", None),  # noqa: SLF001 - kept nowhere else
             socket_timeout=given.socket_timeout,
             max_connection=given.max_connection,
-            retry_policy=given.retry_policy,
-            logger_name=_SDK_LOGGER,
+            **_sdk_options({}),
         )
 
     @override
@@ -226,6 +226,27 @@ class GivenClient(Backend):
     @override
     def close(self) -> None:
         """The client is its maker's to close."""
+
+
+C = TypeVar("C", tablestore.OTSClient, tablestore.AsyncOTSClient)
+
+
+def _unrepeating(client: C) -> C:
+    """The client in all but its retry policy: whatever else it has, now or later, is shared.
+
+    Policies such as `tablestore.WriteRetryPolicy` repeat a request of which it is not known whether it was carried out,
+    whatever is in it, and messages would be counted twice.
+    """
+    kind: Any = type(client)
+    twin: C = object.__new__(_unrepeating_kind(kind))
+    twin.__dict__ = client.__dict__
+    return twin
+
+
+@functools.cache
+def _unrepeating_kind(kind: type) -> Any:
+    # A property goes before what is in an object's dictionary.
+    return type(kind.__name__, (kind,), {"retry_policy": property(lambda _: NoRetryPolicy())})
 
 
 class Folders:

@@ -51,13 +51,12 @@ _CLIENT_OPTIONS = frozenset(
         "logger_name",
         "max_connection",
         "native_fallback",
-        "retry_policy",
         "sign_date",
         "socket_timeout",
         "ssl_version",
     }
 )
-"""What the SDK's clients take besides. They ignore anything else, also a misspelt name."""
+"""What the SDK's clients take besides, and ignore if it is misspelt. Not `retry_policy`: one policy is enough."""
 
 
 class Connection:
@@ -342,8 +341,8 @@ def _check_arguments(texts: Mapping[str, Any], retry: Any, durability: Any, opti
     unknown = sorted(set(options) - _CLIENT_OPTIONS)
     if unknown:
         raise ConfigurationError(
-            f"There is no option {', '.join(unknown)}. Besides its own arguments connect() takes these options of "
-            f"tablestore.OTSClient: {', '.join(sorted(_CLIENT_OPTIONS))}."
+            f"There is no option {', '.join(unknown)}. How requests are repeated is said with retry=. Besides its own "
+            f"arguments connect() takes these options of tablestore.OTSClient: {', '.join(sorted(_CLIENT_OPTIONS))}."
         )
 
 

@@ -365,11 +365,11 @@ class FaultyBackend(Backend):
 
     @override
     def client(self) -> Any:
-        return ots_client(_Wire(self._service, self._faults, _sync_error), retry_policy=NoRetryPolicy())
+        return ots_client(Wire(self._service, self._faults, sync_error), retry_policy=NoRetryPolicy())
 
     @override
     def async_client(self) -> Any:
-        return async_ots_client(_Wire(self._service, self._faults, _async_error), retry_policy=NoRetryPolicy())
+        return async_ots_client(Wire(self._service, self._faults, async_error), retry_policy=NoRetryPolicy())
 
     @override
     def owns_async_clients(self) -> bool:
@@ -381,7 +381,7 @@ class FaultyBackend(Backend):
 
 
 @dataclass
-class _Wire:
+class Wire:
     """Stands where the clients expect the service."""
 
     service: Tablestore
@@ -400,7 +400,7 @@ class _Wire:
         return Answer(*self.service.handle(f"/{request.api}", request.headers, request.body))
 
 
-def _sync_error(broken: Broken) -> Exception:
+def sync_error(broken: Broken) -> Exception:
     """What urllib3 raises."""
     pool = urllib3.HTTPConnectionPool("embedded.invalid")
     match broken:
@@ -414,7 +414,7 @@ def _sync_error(broken: Broken) -> Exception:
             return urllib3.exceptions.ReadTimeoutError(pool, "/", "Read timed out. (read timeout=50)")
 
 
-def _async_error(broken: Broken) -> Exception:
+def async_error(broken: Broken) -> Exception:
     """What aiohttp raises."""
     match broken:
         case Broken.REFUSED:
