@@ -24,7 +24,7 @@ from langchain_tablestore_memory.core.columns import (
 from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.failures import CONFLICT, is_missing_table
 from langchain_tablestore_memory.core.operations import listing, operation
-from langchain_tablestore_memory.core.programs import Call, Program, Together
+from langchain_tablestore_memory.core.programs import Call, Program, Sleep, Together
 from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect
 from langchain_tablestore_memory.core.records import Message, Order, Page, microseconds_timestamp
 from langchain_tablestore_memory.core.schema import (
@@ -544,7 +544,7 @@ class MessageStore:
 
         What others change meanwhile is kept, except in tables that take no updates: there the whole row is replaced.
         """
-        for _ in range(_UPDATE_ATTEMPTS):
+        for attempt in range(1, _UPDATE_ATTEMPTS + 1):
             row = yield from self._read_row(_key(changes))
             if row is None:
                 write: RowWrite | None = self._write(changes, Condition(RowExistenceExpectation.EXPECT_NOT_EXIST))
@@ -557,6 +557,7 @@ class MessageStore:
             except WriteError as error:
                 if error.code != CONFLICT:
                     raise
+                yield Sleep(self._connection.retry.delay(attempt))
             else:
                 return
         raise WriteError(

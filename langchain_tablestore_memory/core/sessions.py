@@ -27,7 +27,7 @@ from langchain_tablestore_memory.core.cursors import check_position, decode_curs
 from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
-from langchain_tablestore_memory.core.programs import Call, Program, Together
+from langchain_tablestore_memory.core.programs import Call, Program, Sleep, Together
 from langchain_tablestore_memory.core.ranges import Scan, StoredRow, collect, read_rows
 from langchain_tablestore_memory.core.records import DEFAULT_USER, Page, Session, microseconds_timestamp
 from langchain_tablestore_memory.core.schema import (
@@ -214,7 +214,7 @@ class SessionRegistry:
         """
         time = check_optional_time(update_time, UPDATE_TIME)
         given, removed = check_mapping(metadata, "metadata"), check_keys(remove, "remove")
-        for _ in range(_UPDATE_ATTEMPTS):
+        for attempt in range(1, _UPDATE_ATTEMPTS + 1):
             row = yield from self._read(session_id, user_id)
             if row is None:
                 raise SessionNotFoundError(_no_session(session_id))
@@ -232,6 +232,7 @@ class SessionRegistry:
             except ServiceError as error:
                 if error.code != CONFLICT:
                     raise
+                yield Sleep(self._connection.retry.delay(attempt))
             else:
                 return session
         raise ServiceError(
@@ -486,7 +487,7 @@ class SessionRegistry:
         self, session_id: str, user_id: str, put: Sequence[tuple[str, Any]], delete: Sequence[str]
     ) -> Program[int]:
         """Count the messages and write the number, with other columns."""
-        for _ in range(_UPDATE_ATTEMPTS):
+        for attempt in range(1, _UPDATE_ATTEMPTS + 1):
             row = yield from self._read(session_id, user_id)
             if row is None:
                 raise SessionNotFoundError(_no_session(session_id))
@@ -501,6 +502,7 @@ class SessionRegistry:
             except ServiceError as error:
                 if error.code != CONFLICT:
                     raise
+                yield Sleep(self._connection.retry.delay(attempt))
             else:
                 return count
         raise ServiceError(

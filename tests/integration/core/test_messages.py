@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +14,7 @@ from langchain_tablestore_memory import (
     Message,
     MessageStore,
     Order,
+    RetryPolicy,
     TimeRange,
     microseconds_timestamp,
 )
@@ -157,6 +159,24 @@ async def test_what_others_change_meanwhile_is_kept(store, engine, exists, their
     content = theirs.content or ("text" if exists else None)
     expected = Message("s1", "m1", 1, content, dict(sorted({**before, **theirs.metadata, "页": [2]}.items())))
     assert await store.get_message("s1", "m1") == expected
+
+
+@pytest.mark.parametrize("value", [lambda n: n, lambda n: [n]], ids=["columns", "one shared column"])
+def test_updates_at_once_are_all_kept(engine, value):
+    connection = engine.connection("sync")
+    connection.retry = RetryPolicy()
+    messages = MessageStore(connection)
+    messages.put([Message("s1", "m1", 1)])
+
+    def update(number):
+        for turn in range(3):
+            messages.update(Message("s1", "m1", 1, None, {f"k{number}_{turn}": value(number)}))
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(update, range(12)))
+    assert messages.get("s1", "m1").metadata == {
+        f"k{number}_{turn}": value(number) for number in range(12) for turn in range(3)
+    }
 
 
 async def test_an_update_of_nothing_writes_nothing(store, engine):

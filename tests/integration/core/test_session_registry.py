@@ -169,17 +169,17 @@ def test_updates_at_once_are_all_kept(engine, value):
     connection.retry = RetryPolicy()
     registry = SessionRegistry(connection)
     registry.create("u1", "s1")
-    start = threading.Barrier(5)
+    start = threading.Barrier(12)
 
     def update(number):
         start.wait()
         for turn in range(3):
             registry.update("s1", "u1", metadata={f"k{number}_{turn}": value(number)})
 
-    with ThreadPoolExecutor(5) as pool:
-        list(pool.map(update, range(5)))
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(update, range(12)))
     assert registry.get("s1", "u1").metadata == {
-        f"k{number}_{turn}": value(number) for number in range(5) for turn in range(3)
+        f"k{number}_{turn}": value(number) for number in range(12) for turn in range(3)
     }
 
 
