@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
+
+from tablestore import Condition, RowExistenceExpectation
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection, connect
 from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time, check_order
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program
@@ -25,7 +28,12 @@ from langchain_tablestore_memory.core.session_rows import (
 )
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import RowWrite, delete_row, put_row, update_row, write_rows
-from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError, SessionNotFoundError
+from langchain_tablestore_memory.errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    SessionNotFoundError,
+    WriteError,
+)
 
 if TYPE_CHECKING:
     import tablestore
@@ -159,15 +167,7 @@ class MemoryStore:
         columns = encode_session(session)
         if METADATA_COLUMN in dict(columns):
             # Metadata that shares one column has to be read, to leave the rest of it.
-            try:
-                yield from self._sessions._update(  # noqa: SLF001 - a program of ours
-                    session.session_id,
-                    session.user_id,
-                    metadata=session.metadata,
-                    update_time=session.update_time,
-                )
-            except SessionNotFoundError:
-                yield from self._put_session(session)
+            yield from self._merge_session(session, columns)
         else:
             yield from self._write_session(update_row(self._table, _key(session), columns, name=_name(session)))
 
@@ -473,6 +473,24 @@ class MemoryStore:
     @property
     def _table(self) -> str:
         return self._sessions.table_name
+
+    def _merge_session(self, session: Session, columns: Sequence[tuple[str, Any]]) -> Program[None]:
+        absent = Condition(RowExistenceExpectation.EXPECT_NOT_EXIST)
+        made = put_row(self._table, _key(session), columns, name=_name(session), condition=absent)
+        while True:
+            try:
+                yield from self._sessions._update(  # noqa: SLF001 - a program of ours
+                    session.session_id, session.user_id, metadata=session.metadata, update_time=session.update_time
+                )
+            except SessionNotFoundError:
+                try:
+                    yield from self._write_session(made)
+                except WriteError as error:
+                    # Somebody else has made it meanwhile.
+                    if error.code != CONFLICT:
+                        raise
+                    continue
+            return
 
     def _write_session(self, row: RowWrite) -> Program[None]:
         yield from with_tables(self._connection, (self._sessions.schema,), lambda: write_rows([row]))

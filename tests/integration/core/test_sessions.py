@@ -9,6 +9,7 @@ import pytest
 from langchain_tablestore_memory import (
     Filters,
     InvalidArgumentError,
+    MemoryStore,
     Message,
     MetaType,
     Session,
@@ -74,6 +75,28 @@ async def test_update_makes_a_session_that_does_not_exist(store):
     await store.update_session(Session("u1", "s2", 9, {"b": [20]}))
     assert await store.get_session("u1", "s1") == Session("u1", "s1", 8, {"b": 20})
     assert await store.get_session("u1", "s2") == Session("u1", "s2", 9, {"b": [20]})
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("theirs", [{"their": 1}, {"它": [1]}], ids=repr)
+async def test_what_others_change_meanwhile_is_kept(store, engine, exists, theirs):
+    """Metadata that shares one column has to be read before it can be written."""
+    before = {"a": 1, "页": 1} if exists else {}
+    if exists:
+        await store.put_session(Session("u1", "s1", 1, before))
+    other = MemoryStore(engine.connection("sync"))
+    other.init_table()
+
+    def come_between(api):
+        if api in {"UpdateRow", "BatchWriteRow"}:
+            engine.before = None
+            other.update_session(Session("u1", "s1", 1, theirs))
+
+    engine.before = come_between
+    await store.update_session(Session("u1", "s1", 2, {"页": [2]}))
+    assert engine.before is None
+    expected = Session("u1", "s1", 2, {**before, **theirs, "页": [2]})
+    assert await store.get_session("u1", "s1") == expected
 
 
 @pytest.mark.parametrize("update", [False, True], ids=["put", "update"])
