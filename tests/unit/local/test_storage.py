@@ -212,6 +212,7 @@ class TestDefinitionsChangedElsewhere:
         assert get(engine, key(1), "u") == {"x": 1}
 
 
+@pytest.mark.slow
 class TestProcesses:
     WRITER = """
         import sys
@@ -246,7 +247,7 @@ class TestProcesses:
 
             Engine(Path(sys.argv[1])).close()
         """
-        for started in [run_python(code, path) for _ in range(4)]:
+        for started in [run_python(code, path) for _ in range(3)]:
             _, errors = started.communicate(timeout=100)
             assert started.returncode == 0, errors
 
