@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, get_args
 from urllib.parse import urlparse
 
 import tablestore
@@ -146,6 +146,8 @@ class Connection:
         finally:
             self._async_clients.pop(loop, None)
             if self._backend.owns_async_clients():
+                # The SDK's client would open a session anew for whoever is still in the middle of something.
+                client._get_or_create_connection = _refuse_closed  # noqa: SLF001 - there is no public way
                 await client.close()
 
     @property
@@ -204,7 +206,11 @@ class Connection:
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise ConfigurationError("This connection is closed. Make a new one with connect().")
+            _refuse_closed()
+
+
+def _refuse_closed() -> NoReturn:
+    raise ConfigurationError("This connection is closed. Make a new one with connect().")
 
 
 @dataclass(frozen=True, slots=True)
