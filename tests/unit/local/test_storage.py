@@ -306,7 +306,7 @@ class TestClock:
 
     def test_what_has_expired_leaves_the_file(self, path):
         clock = self.Hands()
-        engine = Engine(path, clock=clock)
+        engine = Engine(path, durability="normal", clock=clock)
         create(engine, options=TableOptions(86400, 1, allow_update=False), index="i")
         for number in range(300):
             put(engine, key(number), [("d", number)])
