@@ -14,12 +14,12 @@ PYTEST_ARGS ?= -n 2
 demo: $(VENV)/.ready-demo  ## Watch a conversation being kept, listed and resumed, on the embedded engine
 	@$(BIN)/tablestore-memory demo
 
-test: $(VENV)/.ready test-other  ## Run all tests, on the default Python and on a second one when there is one
+test: $(VENV)/.ready test-other  ## Run all tests, and the fast ones on a second Python too where there is one
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 ifneq ($(OTHER_PYTHON),)
 test-other: $(OTHER_VENV)/.ready
-	$(OTHER_VENV)/bin/pytest $(PYTEST_ARGS)
+	$(OTHER_VENV)/bin/pytest $(PYTEST_ARGS) -m "not slow"
 else
 test-other:
 	@echo "No second Python (3.12 or 3.13) found: tests run on the default one only."
