@@ -39,10 +39,10 @@ LONG_AGO = 1_000_000
 class World:
     """An embedded Tablestore, a connection to it on which faults can be had, and the objects that use it."""
 
-    def __init__(self, service: Tablestore) -> None:
+    def __init__(self, service: Tablestore, connection: Connection | None = None) -> None:
         self.service = service
         self.faults = Faults()
-        self.connection = Connection(FaultyBackend(service, self.faults), retry=IMPATIENT)
+        self.connection = connection or Connection(FaultyBackend(service, self.faults), retry=IMPATIENT)
 
     def history(self, session_id: str = "s1", user_id: str = "u1", **options: Any) -> TablestoreChatMessageHistory:
         return TablestoreChatMessageHistory(session_id, user_id=user_id, connection=self.connection, **options)
