@@ -107,7 +107,7 @@ class WriteError(ServiceError):
         self,
         message: str,
         *,
-        failed: Sequence[str],
+        failed: Sequence[str] = (),
         stored: Sequence[str] = (),
         api: str = "",
         code: str = "",
