@@ -41,6 +41,7 @@ async def test_deletes_of_sessions_around_the_limit(store, count):
     assert await store.list_all_sessions() == []
 
 
+@pytest.mark.slow
 def test_more_rows_than_a_range_gives(engine):
     messages = MessageStore(engine.connection("sync"))
     messages.put(numbered("c1", 5101))

@@ -170,6 +170,7 @@ async def test_iterate_reads_as_it_goes(engine, mode, filled):
     assert engine.taken() == ["GetRange"]
 
 
+@pytest.mark.slow
 def test_more_than_a_page_of_the_service(engine):
     """A page of the service has at most 5,000 rows, and a read of rows by their keys 100."""
     registry = SessionRegistry(engine.connection("sync"))

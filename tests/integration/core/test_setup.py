@@ -175,6 +175,7 @@ async def test_sixteen_threads_set_up_at_once(engine):
     assert len(list(store.list_messages("c1"))) == 16
 
 
+@pytest.mark.slow
 def test_processes_set_up_at_once(tmp_path):
     program = """
 import sys
