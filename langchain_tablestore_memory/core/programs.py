@@ -27,7 +27,7 @@ import random
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from langchain_tablestore_memory.core.failures import Failure
@@ -153,7 +153,7 @@ class Call:
 
     def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, Any]:
         """Attempt until answered, refused, or out of attempts."""
-        attempt = 1
+        attempt, in_doubt = 1, False
         while True:
             try:
                 return (yield Attempt(self.api, self.args, self.kwargs))
@@ -161,9 +161,11 @@ class Call:
                 failure = Failure.of(error)
                 if failure is None:
                     raise
+                # What one attempt may have done, a later one that was turned away does not undo.
+                in_doubt = in_doubt or failure.ambiguous
                 repeatable = self.repeatable or not failure.ambiguous
                 if not (repeatable and policy.allows(failure, attempt)):
-                    raise failure.to_error(self.api) from error
+                    raise replace(failure, ambiguous=in_doubt).to_error(self.api) from error
             yield Sleep(policy.delay(attempt))
             attempt += 1
 
@@ -196,7 +198,7 @@ def run(program: Program[T], client: tablestore.OTSClient, policy: RetryPolicy) 
     while (step := drive.step()) is not None:
         try:
             drive.answer = _perform(step, client, policy)
-        except Exception as error:  # noqa: BLE001 - whatever happened is the program's to handle
+        except BaseException as error:  # noqa: BLE001 - whatever happened is the program's to handle, Ctrl-C too
             drive.error = error
     return drive.result  # type: ignore[no-any-return]
 
@@ -221,9 +223,7 @@ async def arun(program: Program[T], client: tablestore.AsyncOTSClient, policy: R
     while (step := drive.step()) is not None:
         try:
             drive.answer = await _aperform(step, client, policy)
-        except asyncio.CancelledError as error:
-            drive.error = error
-        except Exception as error:  # noqa: BLE001 - whatever happened is the program's to handle
+        except BaseException as error:  # noqa: BLE001 - whatever happened is the program's to handle, cancelling too
             drive.error = error
     return drive.result  # type: ignore[no-any-return]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tablestore import (
@@ -155,13 +155,15 @@ class WriteRows:
         """Attempt until every row is stored, refused, or out of attempts."""
         outcome = WriteOutcome()
         pending = list(self.rows)
-        attempt = 1
+        attempt, in_doubt = 1, False
         while True:
             failures = yield from self._attempt(pending, outcome)
+            # What one attempt may have done, a later one that was turned away does not undo.
+            in_doubt = in_doubt or any(failure.ambiguous for _, failure in failures)
             pending = []
             for row, failure in failures:
                 if not policy.allows(failure, attempt):
-                    outcome.failed.append((row, failure))
+                    outcome.failed.append((row, replace(failure, ambiguous=in_doubt)))
                 elif failure.ambiguous and row.repeat is not None:
                     outcome.doubted = True
                     pending.append(row.repeat)
@@ -242,16 +244,17 @@ def _groups(rows: Sequence[RowWrite]) -> Iterator[list[RowWrite]]:
 def _write_error(rows: Sequence[RowWrite], outcome: WriteOutcome) -> Exception:
     failure = outcome.failed[0][1]
     cause = failure.to_error("batch_write_row")
-    if not outcome.stored and isinstance(cause, AuthenticationError | PermissionDeniedError):
+    in_doubt = any(failure.ambiguous for _, failure in outcome.failed)
+    if not (outcome.stored or in_doubt) and isinstance(cause, AuthenticationError | PermissionDeniedError):
         return cause
     order = {row.name: position for position, row in enumerate(rows)}
     failed = sorted({row.name for row, _ in outcome.failed}, key=order.__getitem__)
     stored = sorted({row.name for row in outcome.stored}, key=order.__getitem__)
     shown = ", ".join(failed[:_NAMED_IN_MESSAGE])
     more = f" and {len(failed) - _NAMED_IN_MESSAGE} more" if len(failed) > _NAMED_IN_MESSAGE else ""
-    certainty = "may not be stored" if failure.ambiguous else "not stored"
+    certainty = "may not be stored" if in_doubt else "not stored"
     error = WriteError(
-        f"{len(failed)} of {len(rows)} rows {certainty}: {shown}{more}. {cause} "
+        f"{len(outcome.failed)} of {len(rows)} rows {certainty}: {shown}{more}. {cause} "
         "Writing the same rows again is harmless; `failed` and `stored` name them all.",
         failed=failed,
         stored=stored,

@@ -1,0 +1,420 @@
+"""Programs and their two runners: what is asked, in which order, how often, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from tablestore.error import OTSClientError, OTSServiceError
+
+from langchain_tablestore_memory import ConfigurationError, PermissionDeniedError, RetryPolicy, UnavailableError
+from langchain_tablestore_memory.core import programs
+from langchain_tablestore_memory.core.failures import Failure
+from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Call, Sleep, Together, arun, run
+from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError
+
+IMPATIENT = RetryPolicy(attempts=4, connect_attempts=2, first_delay=0, max_delay=0)
+BUSY = OTSServiceError(503, "OTSServerBusy", "Server is busy.")
+BROKEN = ConnectionResetError(104, "Connection reset by peer")
+REFUSED = OTSServiceError(403, "OTSNoPermissionAccess", "You have no permission.")
+
+
+class Client:
+    """Answers calls of `get` by a script: answers, exceptions, or functions of the arguments."""
+
+    def __init__(self, *script):
+        self.script = list(script)
+        self.calls = []
+
+    def get(self, *args, **kwargs):
+        self.calls.append((args, kwargs))
+        outcome = self.script.pop(0) if self.script else "answer"
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome(*args) if callable(outcome) else outcome
+
+
+class AsyncClient(Client):
+    async def get(self, *args, **kwargs):
+        await asyncio.sleep(0)
+        outcome = super().get(*args, **kwargs)
+        return await outcome if asyncio.iscoroutine(outcome) else outcome
+
+
+@pytest.fixture(params=["sync", "async"])
+def carry_out(request):
+    """Runs a program over a client with a script; gives the result and the client."""
+
+    def carry_out(program, *script, policy=IMPATIENT):
+        if request.param == "sync":
+            client = Client(*script)
+            return run(program, client, policy), client
+        client = AsyncClient(*script)
+        return asyncio.run(arun(program, client, policy)), client
+
+    carry_out.mode = request.param
+    return carry_out
+
+
+def ask(*args, repeatable=True, **kwargs):
+    return (yield Call("get", *args, repeatable=repeatable, **kwargs))
+
+
+def test_a_program_without_steps(carry_out):
+    def nothing():
+        return 7
+        yield
+
+    assert carry_out(nothing())[0] == 7
+
+
+def test_steps_one_after_the_other(carry_out):
+    def add():
+        first = yield Call("get", 1, unit="a")
+        second = yield Call("get", first)
+        return first + second
+
+    result, client = carry_out(add(), 3, 4)
+    assert result == 7
+    assert client.calls == [((1,), {"unit": "a"}), ((3,), {})]
+
+
+def test_programs_in_programs(carry_out):
+    def both():
+        first = yield from ask(1)
+        return [first, (yield from ask(2))]
+
+    assert carry_out(both(), "a", "b")[0] == ["a", "b"]
+
+
+def test_a_program_may_handle_a_failure(carry_out):
+    def careful():
+        try:
+            yield Call("get", 1)
+        except PermissionDeniedError as error:
+            return [error.code, (yield Call("get", 2))]
+
+    result, client = carry_out(careful(), REFUSED, "other")
+    assert result == ["OTSNoPermissionAccess", "other"]
+    assert len(client.calls) == 2
+
+
+def test_a_program_may_clean_up_with_requests(carry_out):
+    def tidy():
+        try:
+            yield Call("get", 1)
+        finally:
+            yield Call("get", "clean up")
+
+    with pytest.raises(PermissionDeniedError):
+        carry_out(tidy(), REFUSED)
+
+
+def test_an_exception_of_the_program_itself(carry_out):
+    def wrong():
+        yield Call("get", 1)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        carry_out(wrong())
+
+
+def test_bugs_are_not_dressed_up(carry_out):
+    bug = AttributeError("a bug")
+    with pytest.raises(AttributeError, match="a bug"):
+        carry_out(ask(1), bug)
+
+
+# Repeating
+
+
+@pytest.mark.parametrize("failure", [BUSY, BROKEN, OTSClientError("HTTP status: 502, reason: Bad Gateway.", 502)])
+def test_what_passes_is_asked_again(carry_out, failure):
+    result, client = carry_out(ask("same", unit="a"), failure, failure, "answer")
+    assert result == "answer"
+    assert client.calls == [(("same",), {"unit": "a"})] * 3
+
+
+def test_attempts_come_to_an_end(carry_out):
+    with pytest.raises(UnavailableError, match=r"kept failing \(get\): OTSServerBusy: Server is busy") as caught:
+        carry_out(ask(1), *[BUSY] * 9)
+    assert caught.value.__cause__ is BUSY
+    assert (caught.value.api, caught.value.code, caught.value.status) == ("get", "OTSServerBusy", 503)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 7])
+def test_attempts_are_counted(carry_out, attempts):
+    policy = RetryPolicy(attempts=attempts, first_delay=0, max_delay=0)
+    script = [*[BUSY] * (attempts - 1), "answer"]
+    assert carry_out(ask(1), *script, policy=policy)[0] == "answer"
+    with pytest.raises(UnavailableError):
+        carry_out(ask(1), *[BUSY] * attempts, "answer", policy=policy)
+
+
+def test_connecting_is_attempted_less_often(carry_out):
+    import urllib3
+
+    connection = urllib3.connection.HTTPConnection("somewhere")
+    refused = urllib3.exceptions.NewConnectionError(connection, "refused")
+    assert carry_out(ask(1), refused, "answer")[0] == "answer"
+    with pytest.raises(UnavailableError, match="could not be reached"):
+        carry_out(ask(1), refused, refused, "answer")
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (REFUSED, PermissionDeniedError),
+        (OTSServiceError(400, "OTSParameterInvalid", "Invalid."), ServiceError),
+        (OTSClientError("Invalid type."), InvalidArgumentError),
+    ],
+)
+def test_what_lasts_is_not_asked_again(carry_out, failure, expected):
+    asked = []
+
+    def refuse(*args):
+        asked.append(args)
+        raise failure
+
+    with pytest.raises(expected):
+        carry_out(ask(1), refuse, refuse)
+    assert len(asked) == 1
+
+
+def test_what_must_not_be_repeated(carry_out):
+    # It was turned away, so it was not carried out.
+    assert carry_out(ask(1, repeatable=False), BUSY, "answer")[0] == "answer"
+    with pytest.raises(UnavailableError, match="not known whether the request was carried out"):
+        carry_out(ask(1, repeatable=False), BROKEN, "answer")
+
+
+def test_a_doubt_is_not_forgotten(carry_out):
+    """A first attempt that may have been carried out, and others that were turned away."""
+    with pytest.raises(
+        UnavailableError, match=r"OTSServerBusy: .* It is not known whether the request was carried out"
+    ):
+        carry_out(ask(1), BROKEN, BUSY, BUSY, BUSY)
+
+
+# Waiting
+
+
+def test_delays_grow_and_stay_within_bounds():
+    policy = RetryPolicy(first_delay=0.1, max_delay=4)
+    for attempt, longest in [(1, 0.1), (2, 0.2), (3, 0.4), (6, 3.2), (7, 4), (10, 4), (5000, 4), (10**9, 4)]:
+        delays = [policy.delay(attempt) for _ in range(50)]
+        assert longest / 2 <= min(delays) <= max(delays) <= longest
+        assert len(set(delays)) > 1
+
+
+def test_no_delay():
+    assert RetryPolicy(first_delay=0, max_delay=0).delay(10) == 0
+
+
+@pytest.mark.parametrize("name", ["attempts", "connect_attempts"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "3", True, None])
+def test_wrong_attempts(name, value):
+    with pytest.raises(ConfigurationError, match=rf"{name} is .*\. Give an int, at least 1\."):
+        RetryPolicy(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["first_delay", "max_delay"])
+@pytest.mark.parametrize("value", [-0.1, "3", True, None, float("nan"), float("inf")])
+def test_wrong_delays(name, value):
+    with pytest.raises(ConfigurationError, match=rf"{name} is .*\. Give seconds, at least 0\."):
+        RetryPolicy(**{name: value})
+
+
+def test_the_policy_decides_who_comes_back():
+    policy = RetryPolicy(attempts=3, connect_attempts=2)
+    passing = Failure("OTSServerBusy", "", transient=True)
+    unconnected = Failure("", "", transient=True, unconnected=True)
+    assert [policy.allows(passing, attempt) for attempt in (1, 2, 3)] == [True, True, False]
+    assert [policy.allows(unconnected, attempt) for attempt in (1, 2)] == [True, False]
+    assert not policy.allows(Failure("OTSParameterInvalid", ""), 1)
+
+
+def test_sleeping(carry_out):
+    def rest():
+        begun = time.monotonic()
+        yield Sleep(0.05)
+        return time.monotonic() - begun
+
+    assert 0.05 <= carry_out(rest())[0] < 5
+
+
+async def test_sleeping_leaves_the_loop_free():
+    def rest():
+        yield Sleep(0.2)
+
+    task = asyncio.create_task(arun(rest(), AsyncClient(), IMPATIENT))
+    turns = 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > 10
+
+
+# Together
+
+
+def test_together(carry_out):
+    def all_of_them():
+        return (yield Together([ask(n) for n in range(20)]))
+
+    result, client = carry_out(all_of_them(), *[lambda n: n * 10] * 20)
+    assert result == [n * 10 for n in range(20)]
+    assert sorted(args for args, _ in client.calls) == [(n,) for n in range(20)]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_together_with_few(carry_out, count):
+    def all_of_them():
+        return (yield Together([ask(n) for n in range(count)]))
+
+    assert carry_out(all_of_them())[0] == ["answer"] * count
+
+
+def test_together_in_together(carry_out):
+    def pair(n):
+        return (yield Together([ask(n), ask(n + 1)]))
+
+    def pairs():
+        return (yield Together([pair(n) for n in range(0, 20, 2)]))
+
+    result, _ = carry_out(pairs(), *[lambda n: n] * 20)
+    assert result == [[n, n + 1] for n in range(0, 20, 2)]
+
+
+def test_together_goes_on_where_one_fails(carry_out):
+    def all_of_them():
+        return (yield Together([ask(n) for n in range(10)]))
+
+    done = []
+
+    def answer(n):
+        if n in (3, 5):
+            raise OTSServiceError(400, "OTSParameterInvalid", f"Refused: {n}.")
+        done.append(n)
+
+    # The first in order is told, whoever was first to fail.
+    with pytest.raises(ServiceError, match=r"Refused: 3\."):
+        carry_out(all_of_them(), *[answer] * 10)
+    assert sorted(done) == [0, 1, 2, 4, 6, 7, 8, 9]
+
+
+def test_together_keeps_to_its_limit():
+    current, most, lock = 0, 0, threading.Lock()
+
+    def answer(_):
+        nonlocal current, most
+        with lock:
+            current += 1
+            most = max(most, current)
+        time.sleep(0.005)
+        with lock:
+            current -= 1
+
+    def all_of_them():
+        yield Together([ask(n) for n in range(40)])
+
+    run(all_of_them(), Client(*[answer] * 40), IMPATIENT)
+    assert 1 < most <= TOGETHER_LIMIT
+
+
+async def test_together_keeps_to_its_limit_on_a_loop():
+    current, most = 0, 0
+
+    async def answer(_):
+        nonlocal current, most
+        current += 1
+        most = max(most, current)
+        await asyncio.sleep(0.002)
+        current -= 1
+
+    def all_of_them():
+        yield Together([ask(n) for n in range(40)])
+
+    await arun(all_of_them(), AsyncClient(*[answer] * 40), IMPATIENT)
+    assert 1 < most <= TOGETHER_LIMIT
+
+
+# Being interrupted
+
+
+async def test_cancellation_reaches_the_program():
+    seen = []
+
+    def tidy():
+        try:
+            yield Call("get", 1)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        finally:
+            seen.append("finally")
+
+    async def forever(_):
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(arun(tidy(), AsyncClient(forever), IMPATIENT))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["cancelled", "finally"]
+
+
+async def test_cancellation_reaches_all_that_run_together():
+    begun, ended = asyncio.Semaphore(0), []
+
+    async def forever(n):
+        begun.release()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append(n)
+
+    def all_of_them():
+        yield Together([ask(n) for n in range(5)])
+
+    task = asyncio.create_task(arun(all_of_them(), AsyncClient(*[forever] * 5), IMPATIENT))
+    for _ in range(5):
+        await begun.acquire()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+
+
+async def test_cancellation_while_waiting_to_try_again():
+    task = asyncio.create_task(arun(ask(1), AsyncClient(BUSY), RetryPolicy(first_delay=1000, max_delay=1000)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_a_key_that_is_pressed_ends_the_program():
+    seen = []
+
+    def tidy():
+        try:
+            yield Call("get", 1)
+        finally:
+            seen.append("finally")
+
+    # Held, as a console holds it for its user to look at.
+    with pytest.raises(KeyboardInterrupt) as held:
+        run(tidy(), Client(KeyboardInterrupt()), IMPATIENT)
+    assert seen == ["finally"]
+    assert held.tb is not None
+
+
+def test_calls_know_nothing_of_clients():
+    assert Call("get", 1, unit="a") == Call("get", 1, unit="a")
+    assert Call("get", 1) != Call("get", 2)
+    assert not hasattr(programs, "OTSClient")
