@@ -12,17 +12,25 @@ from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_id, check_order, check_time, check_ttl
 from langchain_tablestore_memory.core.columns import (
-    COLUMN_PREFIX,
     METADATA_COLUMN,
     continuation_columns,
-    decode_metadata,
-    encode_metadata,
-    is_metadata_column,
-    join_text,
-    split_text,
 )
 from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.failures import CONFLICT, is_missing_table
+from langchain_tablestore_memory.core.message_rows import (
+    BODY,
+    CONTENT,
+    check_message,
+    check_size,
+    decode_row,
+    is_message_metadata,
+    is_own_column,
+    merged,
+    message_columns,
+    message_key,
+    message_keys,
+    message_name,
+)
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Call, Program, Sleep, Together
 from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect
@@ -37,7 +45,6 @@ from langchain_tablestore_memory.core.schema import (
     with_tables,
 )
 from langchain_tablestore_memory.core.writes import (
-    MAX_BYTES,
     RowWrite,
     column_changes,
     column_unchanged,
@@ -55,14 +62,6 @@ if TYPE_CHECKING:
 
     from langchain_tablestore_memory.core.schema import Table
 
-CONTENT = "content"
-BODY = "lc_message"
-
-_KEY = ("session_id", "create_time", "message_id")
-_RESERVED = frozenset({*_KEY, CONTENT})
-_OWN_COLUMNS = frozenset(
-    name for column in (CONTENT, BODY, METADATA_COLUMN) for name in (column, *continuation_columns(column))
-)
 _UPDATE_ATTEMPTS = 10
 _DELETE_BATCH = 1600
 """Keys read before they are deleted: eight write requests, which go out together."""
@@ -127,7 +126,9 @@ class MessageStore:
         self.schema = TableSchema(
             table_name,
             primary_key=(("session_id", "STRING"), ("create_time", "INTEGER"), ("message_id", "STRING")),
-            indexes=(LocalIndex(index_name or f"{table_name}_secondary_index", (_KEY[0], _KEY[2], _KEY[1])),),
+            indexes=(
+                LocalIndex(index_name or f"{table_name}_secondary_index", ("session_id", "message_id", "create_time")),
+            ),
             time_to_live=check_ttl(ttl),
         )
 
@@ -208,7 +209,7 @@ class MessageStore:
         if message.create_time is None:
             times = yield from self._locate(message.session_id, message.message_id)
             message.create_time = times[-1] if times else microseconds_timestamp()
-        columns = self._columns(message)
+        columns = message_columns(message)
         if columns and METADATA_COLUMN not in dict(columns) and self._updatable:
             row = self._update_write(message, columns)
             yield from self._prepared(lambda: write_rows([row]))
@@ -294,8 +295,8 @@ class MessageStore:
             check_position(position[0], times.first, times.last)
             start = tuple(position)
         return self.scan(
-            _keys(conversation, *start),
-            _keys(conversation, *end),
+            message_keys(conversation, *start),
+            message_keys(conversation, *end),
             order=order,
             metadata_filter=metadata_filter,
             limit=limit,
@@ -365,7 +366,9 @@ class MessageStore:
 
     def _list_all(self) -> PreparedScan[Message]:
         """List all messages of all conversations, in the order of the conversations' names."""
-        return self.scan(_keys(INF_MIN, INF_MIN, INF_MIN), _keys(INF_MAX, INF_MAX, INF_MAX), order=Order.ASC)
+        return self.scan(
+            message_keys(INF_MIN, INF_MIN, INF_MIN), message_keys(INF_MAX, INF_MAX, INF_MAX), order=Order.ASC
+        )
 
     list_all, alist_all = listing(_list_all)
 
@@ -383,7 +386,7 @@ class MessageStore:
         wanted = filters.parse(metadata_filter)
         wants = filters.predicate(wanted)
         # The service leaves out what it can; the rest of the filter is decided here.
-        condition = filters.to_condition(wanted, columns=_is_metadata_column, overflow_column=METADATA_COLUMN)
+        condition = filters.to_condition(wanted, columns=is_message_metadata, overflow_column=METADATA_COLUMN)
 
         def decode(row: StoredRow) -> Message | None:
             message = decode_row(row)
@@ -406,7 +409,9 @@ class MessageStore:
         """Count the messages of a conversation. Reads all its keys, 5000 per request."""
         check_id(conversation, "session_id")
         count = 0
-        scan = self._scan_keys(_keys(conversation, INF_MIN, INF_MIN), _keys(conversation, INF_MAX, INF_MAX))
+        scan = self._scan_keys(
+            message_keys(conversation, INF_MIN, INF_MIN), message_keys(conversation, INF_MAX, INF_MAX)
+        )
         try:
             while not scan.finished:
                 count += len((yield from scan.fetch()))
@@ -434,7 +439,7 @@ class MessageStore:
             times = yield from self._locate(conversation, message_id)
         else:
             times = [check_time(create_time, "create_time")]
-        rows = [self._delete_write(_keys(conversation, time, message_id)) for time in times]
+        rows = [self._delete_write(message_keys(conversation, time, message_id)) for time in times]
         yield from self._prepared(lambda: write_rows(rows))
 
     delete, adelete = operation(_delete)
@@ -447,7 +452,9 @@ class MessageStore:
         """
         check_id(conversation, "session_id")
         return (
-            yield from self._delete_range(_keys(conversation, INF_MIN, INF_MIN), _keys(conversation, INF_MAX, INF_MAX))
+            yield from self._delete_range(
+                message_keys(conversation, INF_MIN, INF_MIN), message_keys(conversation, INF_MAX, INF_MAX)
+            )
         )
 
     delete_conversation, adelete_conversation = operation(_delete_conversation)
@@ -472,7 +479,11 @@ class MessageStore:
         Returns:
             How many messages were deleted.
         """
-        return (yield from self._delete_range(_keys(INF_MIN, INF_MIN, INF_MIN), _keys(INF_MAX, INF_MAX, INF_MAX)))
+        return (
+            yield from self._delete_range(
+                message_keys(INF_MIN, INF_MIN, INF_MIN), message_keys(INF_MAX, INF_MAX, INF_MAX)
+            )
+        )
 
     delete_all, adelete_all = operation(_delete_all)
 
@@ -532,7 +543,7 @@ class MessageStore:
         return with_table(self._connection, self.schema, find)
 
     def _read(self, conversation: str, create_time: int, message_id: str) -> Program[Message | None]:
-        row = yield from self._read_row(_keys(conversation, create_time, message_id))
+        row = yield from self._read_row(message_keys(conversation, create_time, message_id))
         return None if row is None else decode_row(row)
 
     def _read_row(self, key: KeyColumns) -> Program[StoredRow | None]:
@@ -545,11 +556,11 @@ class MessageStore:
         What others change meanwhile is kept, except in tables that take no updates: there the whole row is replaced.
         """
         for attempt in range(1, _UPDATE_ATTEMPTS + 1):
-            row = yield from self._read_row(_key(changes))
+            row = yield from self._read_row(message_key(changes))
             if row is None:
                 write: RowWrite | None = self._write(changes, Condition(RowExistenceExpectation.EXPECT_NOT_EXIST))
             else:
-                write = self._merge_write(row, _merge(decode_row(row), changes))
+                write = self._merge_write(row, merged(decode_row(row), changes))
             if write is None:
                 return
             try:
@@ -561,8 +572,8 @@ class MessageStore:
             else:
                 return
         raise WriteError(
-            f"{_name(changes)} was changed by others each time it was to be updated. Try again.",
-            failed=[_name(changes)],
+            f"{message_name(changes)} was changed by others each time it was to be updated. Try again.",
+            failed=[message_name(changes)],
             api="batch_write_row",
         )
 
@@ -571,12 +582,14 @@ class MessageStore:
         whole = self._write(message)
         if not self._updatable:
             return whole
-        stored = {name: value for name, value in row.columns.items() if _is_known(name)}
-        put, delete = column_changes(stored, dict(self._columns(message)))
+        stored = {name: value for name, value in row.columns.items() if is_own_column(name)}
+        put, delete = column_changes(stored, dict(message_columns(message)))
         if not put and not delete:
             return None
         unchanged = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, METADATA_COLUMN))
-        return update_row(self.table_name, _key(message), put, name=_name(message), delete=delete, condition=unchanged)
+        return update_row(
+            self.table_name, message_key(message), put, name=message_name(message), delete=delete, condition=unchanged
+        )
 
     def _scan_keys(self, start: KeyColumns, end: KeyColumns, *, page_size: int | None = None) -> Scan[KeyColumns]:
         # Naming a key column gives rows without their attributes.
@@ -585,16 +598,22 @@ class MessageStore:
             start,
             end,
             lambda row: list(row.key.items()),
-            columns=[_KEY[0]],
+            columns=["session_id"],
             page_size=page_size,
         )
 
     def _write(self, message: Message, condition: Condition | None = None) -> RowWrite:
         check_message(message)
         if message.create_time is None:
-            raise InvalidArgumentError(f"{_name(message)} has no create_time. Set one.")
-        row = put_row(self.table_name, _key(message), self._columns(message), name=_name(message), condition=condition)
-        _check_size(row)
+            raise InvalidArgumentError(f"{message_name(message)} has no create_time. Set one.")
+        row = put_row(
+            self.table_name,
+            message_key(message),
+            message_columns(message),
+            name=message_name(message),
+            condition=condition,
+        )
+        check_size(row)
         return row
 
     def _update_write(self, message: Message, columns: Sequence[tuple[str, Any]]) -> RowWrite:
@@ -607,99 +626,15 @@ class MessageStore:
             for name in continuation_columns(column)
             if name not in written
         ]
-        row = update_row(self.table_name, _key(message), columns, name=_name(message), delete=stale)
-        _check_size(row)
+        row = update_row(self.table_name, message_key(message), columns, name=message_name(message), delete=stale)
+        check_size(row)
         return row
-
-    def _columns(self, message: Message) -> Sequence[tuple[str, Any]]:
-        columns = list(encode_metadata(message.metadata, reserved=_RESERVED))
-        if message.content is not None:
-            columns += split_text(CONTENT, message.content)
-        if message.body is not None:
-            columns += split_text(BODY, message.body)
-        return columns
 
     def _delete_write(self, key: KeyColumns) -> RowWrite:
         return delete_row(self.table_name, key, name=f"message {key[2][1]!r}")
 
     # Last, because the name hides the built-in one in the class body.
     list, alist = listing(_list)
-
-
-def decode_row(row: StoredRow) -> Message:
-    """The message in a row, whoever wrote it."""
-    return Message(
-        row.key["session_id"],
-        row.key["message_id"],
-        row.key["create_time"],
-        join_text(CONTENT, row.columns),
-        decode_metadata(row.columns, reserved=_RESERVED),
-        body=join_text(BODY, row.columns),
-    )
-
-
-def check_message(message: Any) -> None:
-    """Check all that can be wrong with a message, before anything is written.
-
-    Raises:
-        InvalidArgumentError: It cannot be stored.
-    """
-    if not isinstance(message, Message):
-        raise InvalidArgumentError(
-            f"A {type(message).__name__} was given for a message. Give a Message(session_id=..., message_id=...)."
-        )
-    check_id(message.session_id, "session_id")
-    check_id(message.message_id, "message_id")
-    if message.create_time is not None:
-        check_time(message.create_time, "create_time")
-    if message.content is not None and not isinstance(message.content, str):
-        raise InvalidArgumentError(
-            f"The content of {_name(message)} is a {type(message.content).__name__}. Give a str."
-        )
-    if not isinstance(message.metadata, Mapping):
-        raise InvalidArgumentError(
-            f"The metadata of {_name(message)} is a {type(message.metadata).__name__}. Give a dict."
-        )
-
-
-def _check_size(row: RowWrite) -> None:
-    if row.size > MAX_BYTES:
-        raise InvalidArgumentError(
-            f"The row of {row.name} takes {row.size} bytes. Tablestore takes at most {MAX_BYTES} in one row written: "
-            "keep large files elsewhere, such as OSS, and store their address."
-        )
-
-
-def _merge(stored: Message, changes: Message) -> Message:
-    return Message(
-        stored.session_id,
-        stored.message_id,
-        stored.create_time,
-        stored.content if changes.content is None else changes.content,
-        {**stored.metadata, **changes.metadata},
-        body=stored.body if changes.body is None else changes.body,
-    )
-
-
-def _is_known(name: str) -> bool:
-    """Whether a column is one that this class writes."""
-    return name in _OWN_COLUMNS or not name.startswith(COLUMN_PREFIX)
-
-
-def _is_metadata_column(name: str) -> bool:
-    return is_metadata_column(name, reserved=_RESERVED)
-
-
-def _keys(conversation: Any, create_time: Any, message_id: Any) -> KeyColumns:
-    return [("session_id", conversation), ("create_time", create_time), ("message_id", message_id)]
-
-
-def _key(message: Message) -> KeyColumns:
-    return _keys(message.session_id, message.create_time, message.message_id)
-
-
-def _name(message: Message) -> str:
-    return f"message {message.message_id!r}"
 
 
 def _call(api: str, *args: Any, **kwargs: Any) -> Program[Any]:
