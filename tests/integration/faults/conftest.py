@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,17 +37,24 @@ def beginning(bare: Path, furnished: Path) -> Callable[[Operation], Path]:
     return lambda operation: furnished if operation.furnished else bare
 
 
-Perform = Callable[[Operation, Any], Any]
+@dataclass(frozen=True)
+class Perform:
+    """Calls an operation on an object and returns its result, or raises its exception."""
+
+    mode: str
+    call: Callable[[Operation, Any], Any]
+
+    def __call__(self, operation: Operation, subject: Any) -> Any:
+        return self.call(operation, subject)
 
 
 @pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.slow)])
 def perform(request: pytest.FixtureRequest) -> Iterator[Perform]:
-    """Calls an operation on an object and returns its result."""
     if request.param == "sync":
-        yield lambda operation, subject: operation.run(subject)
+        yield Perform("sync", lambda operation, subject: operation.run(subject))
         return
     with asyncio.Runner() as runner:
-        yield lambda operation, subject: runner.run(operation.arun(subject))
+        yield Perform("async", lambda operation, subject: runner.run(operation.arun(subject)))
 
 
 _READING = {"DescribeTable", "ListTable", "GetRow", "GetRange", "BatchGetRow"}

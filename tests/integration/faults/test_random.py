@@ -18,11 +18,11 @@ from langchain_core.messages import HumanMessage
 from langchain_tablestore_memory import MessageNotFoundError, ServiceError, UnavailableError, WriteError
 
 from .reporting import told_in_failures
-from .wire import LASTING_FAULTS, LASTING_ROW_FAULTS, PASSING_FAULTS, PASSING_ROW_FAULTS
+from .wire import FORBIDDEN_FAULT, LASTING_ROW_FAULTS, PASSING_FAULTS, PASSING_ROW_FAULTS
 from .worlds import World, opened
 
 PASSING = [*PASSING_FAULTS, *PASSING_ROW_FAULTS]
-LASTING = [*LASTING_FAULTS, *LASTING_ROW_FAULTS]
+LASTING = [FORBIDDEN_FAULT, *LASTING_ROW_FAULTS]
 USERS = ("u1", "u2")
 IDS = [f"m{n}" for n in range(8)]
 

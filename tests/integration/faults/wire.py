@@ -178,22 +178,7 @@ FORBIDDEN = refusal(
     "OTSNoPermissionAccess",
     "You have no permission to access the requested resource, please contact the resource owner",
 )
-INVALID = refusal(400, "OTSParameterInvalid", "Invalid request.")
-
-UNSURE = {
-    "internal error": INTERNAL,
-    "gateway page": page(502),
-    "dropped": Broken.DROPPED,
-    "silent": Broken.SILENT,
-}
-"""Outcomes that do not say whether the request was carried out."""
-
-NOT_DONE = {
-    "busy": BUSY,
-    "no capacity": NO_CAPACITY,
-    "refused connection": Broken.REFUSED,
-}
-"""Outcomes of requests that were not carried out."""
+GATEWAY_PAGE = page(502)
 
 # Faults of rows in a batch
 
@@ -319,11 +304,31 @@ def _hmac(text: str) -> str:
 
 # All of them
 
-PASSING_FAULTS = [
-    *(Fault(f"{name} before", _instead(outcome)) for name, outcome in UNSURE.items()),
-    *(Fault(f"{name} after", _afterwards(outcome)) for name, outcome in UNSURE.items()),
-    *(Fault(name, _instead(outcome)) for name, outcome in NOT_DONE.items()),
+WRITES = frozenset({"CreateTable", "CreateIndex", "DeleteTable", "PutRow", "UpdateRow", "DeleteRow", "BatchWriteRow"})
+
+
+def _in_doubt(name: str, outcome: Answer | Broken) -> list[Fault]:
+    """Two faults that look the same to the client. For what only reads they are the same."""
+    return [
+        Fault(f"{name} before", _instead(outcome)),
+        Fault(f"{name} after", _afterwards(outcome), apis=WRITES),
+    ]
+
+
+CONNECTION_FAULTS = [
+    *_in_doubt("dropped", Broken.DROPPED),
+    *_in_doubt("silent", Broken.SILENT),
+    Fault("refused connection", _instead(Broken.REFUSED)),
     Fault("cut short", _cut_short),
+]
+"""Faults that the two kinds of clients report each in its own way."""
+
+PASSING_FAULTS = [
+    *CONNECTION_FAULTS,
+    *_in_doubt("internal error", INTERNAL),
+    *_in_doubt("gateway page", GATEWAY_PAGE),
+    Fault("busy", _instead(BUSY)),
+    Fault("no capacity", _instead(NO_CAPACITY)),
 ]
 """Faults of a request of any kind after which it can be repeated."""
 
@@ -336,11 +341,8 @@ PASSING_ROW_FAULTS = [
 ]
 """Faults of rows in a batch after which the rows can be repeated."""
 
-LASTING_FAULTS = [
-    Fault("forbidden", _instead(FORBIDDEN), passing=False),
-    Fault("invalid", _instead(INVALID), passing=False),
-]
-"""Faults of a request of any kind that repeating does not mend."""
+FORBIDDEN_FAULT = Fault("forbidden", _instead(FORBIDDEN), passing=False)
+"""What repeating does not mend."""
 
 LASTING_ROW_FAULTS = [
     Fault(f"{which} rows too large", _rows_fail(LASTING_ROW_FAILURE, pick), passing=False, apis=_BATCHES)
