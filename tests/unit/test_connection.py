@@ -503,7 +503,7 @@ def told(error):
 
 def test_no_secret_and_no_text_is_told(server, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("tablestore-client").setLevel(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="tablestore-client")
     with Tablestore(None, access_key_id="me", access_key_secret=SECRET) as service, Server(service, port=0) as own:
         connection = connect(
             own.url,

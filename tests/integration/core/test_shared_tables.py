@@ -35,10 +35,10 @@ def front(request):
 
 
 @pytest.fixture
-async def sides(front, mode, monkeypatch):
+async def sides(front, mode, monkeypatch, caplog):
     """Both packages on one new instance, without any table: theirs, ours, and our connection."""
     peer.without_pauses(monkeypatch)
-    logging.getLogger("tablestore_for_agent_memory").setLevel(logging.CRITICAL)
+    caplog.set_level(logging.CRITICAL, logger="tablestore_for_agent_memory")
     options = {"retry_policy": NoRetryPolicy()}
     with Tablestore(None) as service:
         if front == "http":
