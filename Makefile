@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # A second interpreter, when there is one: on 3.12 the SDK runs its C++ codec, on others its Python one.
 OTHER_PYTHON ?= $(shell sh scripts/other_python)
 OTHER_VENV := .venv-other
+# What runs on it: all that depends on the SDK's codec. CI runs everything.
+OTHER_TESTS ?= tests/unit/local tests/integration/engine tests/integration/history
 PYTEST_ARGS ?= -n 2
 
 .DEFAULT_GOAL := help
@@ -14,12 +16,12 @@ PYTEST_ARGS ?= -n 2
 demo: $(VENV)/.ready-demo  ## Watch a conversation being kept, listed and resumed, on the embedded engine
 	@$(BIN)/tablestore-memory demo
 
-test: $(VENV)/.ready test-other  ## Run all tests, and the fast ones on a second Python too where there is one
+test: $(VENV)/.ready test-other  ## Run all tests, and those of the wire format on a second Python where there is one
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 ifneq ($(OTHER_PYTHON),)
 test-other: $(OTHER_VENV)/.ready
-	$(OTHER_VENV)/bin/pytest $(PYTEST_ARGS) -m "not slow"
+	$(OTHER_VENV)/bin/pytest $(PYTEST_ARGS) -m "not slow" $(OTHER_TESTS)
 else
 test-other:
 	@echo "No second Python (3.12 or 3.13) found: tests run on the default one only."
