@@ -171,13 +171,24 @@ class DefaultFolder(Backend):
             if self._embedded is None:
                 folder = default_folder()
                 self._embedded = embedded(f"{LOCAL}{folder}", LOCAL_INSTANCE, self._options)
-                logger.warning(
-                    "No Tablestore endpoint is set: data is kept by the embedded engine in %s. For the service set "
-                    "TABLESTORE_ENDPOINT, TABLESTORE_INSTANCE_NAME, TABLESTORE_ACCESS_KEY_ID and "
-                    'TABLESTORE_ACCESS_KEY_SECRET; to choose a folder, and not be told, use connect("local:PATH").',
-                    folder,
-                )
+                _tell_of(folder)
             return self._embedded
+
+
+_told_of: set[Path] = set()
+
+
+def _tell_of(folder: Path) -> None:
+    """Warn that data goes to a folder that nobody chose, once in a process."""
+    if folder in _told_of:
+        return
+    _told_of.add(folder)
+    logger.warning(
+        "No Tablestore endpoint is set: data is kept by the embedded engine in %s. For the service set "
+        "TABLESTORE_ENDPOINT, TABLESTORE_INSTANCE_NAME, TABLESTORE_ACCESS_KEY_ID and "
+        'TABLESTORE_ACCESS_KEY_SECRET; to choose a folder, and not be told, use connect("local:PATH").',
+        folder,
+    )
 
 
 class GivenClient(Backend):

@@ -29,7 +29,7 @@ from langchain_tablestore_memory.core.records import (
 )
 from langchain_tablestore_memory.core.schema import with_tables
 from langchain_tablestore_memory.core.sessions import SessionRegistry
-from langchain_tablestore_memory.core.writes import RowWrite, write_rows
+from langchain_tablestore_memory.core.writes import RowWrite, WriteOutcome, write_rows
 from langchain_tablestore_memory.drafts import (
     EARLIEST,
     LATEST,
@@ -376,9 +376,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         ]
         self._snapshot = None
         try:
-            outcome = yield from with_tables(
-                self._connection, (self._registry.schema, self._store.schema), lambda: write_rows(rows)
-            )
+            in_doubt = yield from self._send(rows)
         except BaseException as error:
             # Also where the caller was cancelled or interrupted.
             self._tail = None
@@ -397,7 +395,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             tail.untitled = False
         if resent or self._miscounted:
             yield from self._following(rows, self._summarize())
-        elif outcome.doubted or tail.foreign:
+        elif in_doubt or tail.foreign:
             yield from self._following(rows, self._recount())
 
     add_messages, aadd_messages = operation(_add_messages)
@@ -577,6 +575,22 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         if row is None:
             raise MessageNotFoundError(f"There is no message {message_id!r} in this conversation.")
         return row
+
+    def _send(self, rows: Sequence[RowWrite]) -> Program[bool]:
+        """Write messages with their session. Returns whether it is in doubt that they were counted once."""
+        partly = False
+
+        def write() -> Program[WriteOutcome]:
+            nonlocal partly
+            try:
+                return (yield from write_rows(rows))
+            except WriteError as error:
+                # Where a table was missing, all is written again.
+                partly = bool(error.stored)
+                raise
+
+        outcome = yield from with_tables(self._connection, (self._registry.schema, self._store.schema), write)
+        return outcome.doubted or partly
 
     def _recount(self) -> Program[None]:
         """Bring the session's message count up to date."""

@@ -199,6 +199,9 @@ def test_no_settings(data_home, caplog):
     assert all(name in message for name in VARIABLES)
     connection.close()
     assert (folder / "local.sqlite3").is_file()
+    with connect() as another:
+        assert len(list(MessageStore(another).list("s1"))) == 1
+    assert len(caplog.records) == 1
 
 
 async def test_no_settings_on_an_event_loop(data_home, caplog):

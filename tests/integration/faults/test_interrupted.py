@@ -9,7 +9,7 @@ import threading
 import pytest
 from langchain_core.messages import HumanMessage
 
-from langchain_tablestore_memory import ServiceError, TablestoreChatMessageHistory
+from langchain_tablestore_memory import MessageStore, ServiceError, TablestoreChatMessageHistory
 
 from .checks import check_kept, check_repeated
 from .operations import each_operation, spoken
@@ -133,3 +133,18 @@ def test_messages_that_are_stored_but_not_counted_are_named(furnished):
         history.add_messages(spoken("m5", "m6"))
         assert world.contents().ids(history.conversation)[-2:] == ["m5", "m6"]
         assert world.contents().miscounted() == []
+
+
+def test_a_table_that_vanishes_between_two_requests_counts_nothing_twice(furnished):
+    with opened(furnished) as world:
+        history = world.history("fresh")
+        assert history.messages == []
+        MessageStore(world.connection).drop()
+        # 200 messages fill one request, which finds no table; their session goes out in another, which succeeds.
+        history.add_messages([HumanMessage(f"text {n}") for n in range(200)])
+        contents = world.contents()
+        assert [columns["content"] for _, columns in contents.messages[history.conversation]] == [
+            f"text {n}" for n in range(200)
+        ]
+        session_id, columns = contents.sessions["u1"][0]
+        assert (session_id, columns["lc_message_count"]) == ("fresh", 200)
