@@ -261,7 +261,8 @@ def _message_store() -> list[Operation]:
 
 OPERATIONS = [*_history(), *_registry(), *_store(), *_message_store()]
 
-each_operation = pytest.mark.parametrize(
+each_operation = pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.large], ids=str)
+each_operation_and_large_ones = pytest.mark.parametrize(
     "operation",
     [pytest.param(each, id=str(each), marks=[pytest.mark.slow] if each.large else []) for each in OPERATIONS],
 )

@@ -12,7 +12,7 @@ from langchain_tablestore_memory import (
 )
 
 from .checks import check_kept, check_repeated, named
-from .operations import each_operation
+from .operations import each_operation, each_operation_and_large_ones
 from .reporting import told_in_failures
 from .wire import FORBIDDEN_FAULT, LASTING_ROW_FAULTS, PASSING_FAULTS
 
@@ -47,7 +47,7 @@ def test_a_request_is_refused(operation, perform, enter, undisturbed):
     assert position > 0
 
 
-@each_operation
+@each_operation_and_large_ones
 def test_rows_are_refused(operation, perform, enter, undisturbed):
     expected = undisturbed(operation)
     for fault in LASTING_ROW_FAULTS:

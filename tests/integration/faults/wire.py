@@ -66,13 +66,11 @@ class Fault:
     Attributes:
         name: What it is called in test ids.
         effect: What happens to a request.
-        passing: The same request may succeed later, so it is to be repeated.
         apis: The calls that it can happen to; all where empty.
     """
 
     name: str
     effect: Effect
-    passing: bool = True
     apis: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -93,9 +91,8 @@ class Faults:
         self.met = 0
 
     @contextmanager
-    def at(self, position: int, fault: Fault, *, times: int = 1) -> Iterator[None]:
-        """Within this block, that request (from 0) of those that the fault concerns fails, and the next ones too
-        where `times` says so."""
+    def at(self, position: int, fault: Fault) -> Iterator[None]:
+        """Within this block, that request (from 0) of those that the fault concerns fails."""
         seen = 0
 
         def decide(_: int, request: Request) -> Fault | None:
@@ -103,7 +100,7 @@ class Faults:
             if not fault.concerns(request):
                 return None
             seen += 1
-            return fault if position <= seen - 1 < position + times else None
+            return fault if seen == position + 1 else None
 
         with self.deciding(decide):
             yield
@@ -307,17 +304,12 @@ def _hmac(text: str) -> str:
 WRITES = frozenset({"CreateTable", "CreateIndex", "DeleteTable", "PutRow", "UpdateRow", "DeleteRow", "BatchWriteRow"})
 
 
-def _in_doubt(name: str, outcome: Answer | Broken) -> list[Fault]:
-    """Two faults that look the same to the client. For what only reads they are the same."""
-    return [
-        Fault(f"{name} before", _instead(outcome)),
-        Fault(f"{name} after", _afterwards(outcome), apis=WRITES),
-    ]
-
-
 CONNECTION_FAULTS = [
-    *_in_doubt("dropped", Broken.DROPPED),
-    *_in_doubt("silent", Broken.SILENT),
+    Fault("dropped before", _instead(Broken.DROPPED)),
+    # For what only reads these are the same as the first one.
+    Fault("dropped after", _afterwards(Broken.DROPPED), apis=WRITES),
+    Fault("silent before", _instead(Broken.SILENT), apis=WRITES),
+    Fault("silent after", _afterwards(Broken.SILENT), apis=WRITES),
     Fault("refused connection", _instead(Broken.REFUSED)),
     Fault("cut short", _cut_short),
 ]
@@ -325,10 +317,12 @@ CONNECTION_FAULTS = [
 
 PASSING_FAULTS = [
     *CONNECTION_FAULTS,
-    *_in_doubt("internal error", INTERNAL),
-    *_in_doubt("gateway page", GATEWAY_PAGE),
+    Fault("internal error before", _instead(INTERNAL)),
+    Fault("internal error after", _afterwards(INTERNAL), apis=WRITES),
+    Fault("gateway page before", _instead(GATEWAY_PAGE)),
+    Fault("gateway page after", _afterwards(GATEWAY_PAGE), apis=WRITES),
     Fault("busy", _instead(BUSY)),
-    Fault("no capacity", _instead(NO_CAPACITY)),
+    Fault("no capacity", _instead(NO_CAPACITY), apis=WRITES),
 ]
 """Faults of a request of any kind after which it can be repeated."""
 
@@ -341,11 +335,11 @@ PASSING_ROW_FAULTS = [
 ]
 """Faults of rows in a batch after which the rows can be repeated."""
 
-FORBIDDEN_FAULT = Fault("forbidden", _instead(FORBIDDEN), passing=False)
+FORBIDDEN_FAULT = Fault("forbidden", _instead(FORBIDDEN))
 """What repeating does not mend."""
 
 LASTING_ROW_FAULTS = [
-    Fault(f"{which} rows too large", _rows_fail(LASTING_ROW_FAILURE, pick), passing=False, apis=_BATCHES)
+    Fault(f"{which} rows too large", _rows_fail(LASTING_ROW_FAILURE, pick), apis=_BATCHES)
     for which, pick in PICKS.items()
 ]
 """Faults of rows in a batch that repeating does not mend."""
