@@ -65,7 +65,7 @@ async def test_objects_are_made_without_blocking(tmp_path, monkeypatch):
 
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, os, sys
 
 from blockbuster import blockbuster_ctx
 from langchain_core.messages import AIMessage, HumanMessage
@@ -96,7 +96,9 @@ async def main(endpoint, **keys):
 
 
 asyncio.run(main(sys.argv[1], **dict(each.split("=") for each in sys.argv[2:])))
-print([name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names])
+print([name for name in imported if name.partition(".")[0] not in sys.stdlib_module_names], flush=True)
+# The hooks above stay in place while the interpreter takes itself down, which not every build survives.
+os._exit(0)
 """
 
 
