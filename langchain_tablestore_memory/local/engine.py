@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from .catalogue import Catalogue
 from .errors import RequestError, internal_error, parameter_invalid, server_busy
 from .reading import Reader
+from .search.calls import SearchIndexes
 from .storage import Database
 from .tables import Tables
 from .transactions import Transactions
@@ -35,6 +36,8 @@ class Engine:
         durability: ``"full"``: an acknowledged write survives a power failure. ``"normal"``: it survives the
             death of the process, and writing is several times faster.
         clock: Tells the time in seconds since 1970.
+        index_delay: Seconds after which a write is seen by searches. The service's search indexes lag by up to
+            a few seconds; here searches see a write at once, unless this rehearses the lag.
 
     Raises:
         StorageError: The file cannot be used.
@@ -47,7 +50,12 @@ class Engine:
     """
 
     def __init__(
-        self, path: Path | None, *, durability: Durability = "full", clock: Callable[[], float] = time.time
+        self,
+        path: Path | None,
+        *,
+        durability: Durability = "full",
+        clock: Callable[[], float] = time.time,
+        index_delay: float = 0.0,
     ) -> None:
         self._database = Database(path, durability)
         self._catalogue = Catalogue()
@@ -57,8 +65,10 @@ class Engine:
 
         tables = Tables(self._database, self._catalogue, now)
         reader = Reader(self._database, self._catalogue, now)
-        writer = Writer(self._database, self._catalogue, now)
-        transactions = Transactions(self._database, self._catalogue, now)
+        delay = round(index_delay * 1000)
+        writer = Writer(self._database, self._catalogue, now, delay)
+        transactions = Transactions(self._database, self._catalogue, now, delay)
+        indexes = SearchIndexes(self._database, self._catalogue, now, delay)
         self._calls: Final[dict[str, Callable[[bytes], bytes]]] = {
             "CreateTable": tables.create_table,
             "ListTable": tables.list_table,
@@ -74,6 +84,12 @@ class Engine:
             "UpdateRow": writer.update_row,
             "DeleteRow": writer.delete_row,
             "BatchWriteRow": writer.batch_write_row,
+            "CreateSearchIndex": indexes.create,
+            "DescribeSearchIndex": indexes.describe,
+            "ListSearchIndex": indexes.list,
+            "UpdateSearchIndex": indexes.update,
+            "DeleteSearchIndex": indexes.delete,
+            "Search": indexes.search,
             "StartLocalTransaction": transactions.start,
             "CommitTransaction": transactions.commit,
             "AbortTransaction": transactions.abort,

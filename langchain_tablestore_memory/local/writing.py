@@ -72,12 +72,14 @@ class Writer:
         database: Where the rows are.
         catalogue: The definitions.
         now: Tells the time in milliseconds.
+        index_delay: How long after a write searches see it, in milliseconds; 0 for at once.
     """
 
-    def __init__(self, database: Database, catalogue: Catalogue, now: Callable[[], int]) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue, now: Callable[[], int], index_delay: int = 0) -> None:
         self._database = database
         self._catalogue = catalogue
         self._now = now
+        self._index_delay = index_delay
 
     def put_row(self, body: bytes) -> bytes:
         """Carry out PutRow."""
@@ -114,7 +116,7 @@ class Writer:
                     try:
                         if refusal is not None:
                             raise refusal
-                        outcome = _apply(connection, source, write, request.transaction_id, now)
+                        outcome = _apply(connection, source, write, request.transaction_id, now, self._index_delay)
                     except RequestError as error:
                         row_answer.is_ok = False
                         row_answer.error.code = error.code
@@ -138,7 +140,7 @@ class Writer:
         with self._database.write() as connection:
             now = self._now()
             source = self._find(connection, request.table_name)
-            outcome = _apply(connection, source, write, request.transaction_id, now)
+            outcome = _apply(connection, source, write, request.transaction_id, now, self._index_delay)
         answer = consumed(outcome.read, outcome.write)
         if outcome.row:
             answer += bytes(tables.PutRowResponse(row=outcome.row).SerializePartialToString())
@@ -232,7 +234,9 @@ def _display(cell: KeyCell) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _apply(connection: sqlite3.Connection, source: Source, write: _Write, transaction_id: str, now: int) -> _Outcome:
+def _apply(
+    connection: sqlite3.Connection, source: Source, write: _Write, transaction_id: str, now: int, index_delay: int
+) -> _Outcome:
     """Carry out one write; refuses it before anything is changed."""
     mutation, table = write.mutation, source.table
     encoded = source.check_key(mutation.row, KeyUse.WRITE)
@@ -260,7 +264,7 @@ def _apply(connection: sqlite3.Connection, source: Source, write: _Write, transa
     if transaction is not None:
         stage(connection, transaction, encoded, after, mutation.size)
     else:
-        apply_change(connection, table, encoded, before, after)
+        apply_change(connection, table, encoded, before, after, now + index_delay if index_delay else None)
     return _Outcome(
         read=units(cells_size(key)) if write.is_conditional else 0,
         write=1 if mutation.kind == tables.DELETE else units(mutation.size),
