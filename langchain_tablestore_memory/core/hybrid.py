@@ -55,7 +55,9 @@ class HybridSettings:
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(Fusion):
-            raise InvalidArgumentError(f"fusion is {self.fusion!r}. Give one of {', '.join(map(repr, get_args(Fusion)))}.")
+            raise InvalidArgumentError(
+                f"fusion is {self.fusion!r}. Give one of {', '.join(map(repr, get_args(Fusion)))}."
+            )
         _check_weight(self.vector_weight, "vector_weight")
         _check_weight(self.text_weight, "text_weight")
         if not self.vector_weight and not self.text_weight:

@@ -24,7 +24,7 @@ from langchain_tablestore_memory.core.documents import Document, DocumentHit
 from langchain_tablestore_memory.core.hybrid import HybridSettings, fuse
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.ranges import Pages, Scan, read_rows
+from langchain_tablestore_memory.core.ranges import Pages, Scan
 from langchain_tablestore_memory.core.records import Page
 from langchain_tablestore_memory.core.schema import PreparedScan, drop_table
 from langchain_tablestore_memory.core.search_index import (
@@ -202,7 +202,7 @@ class KnowledgeStore:
         documents = self._documents.check_documents(documents)
 
         def put(index: SearchIndex) -> Program[None]:
-            rows = {(d.document_id, d.tenant_id): self._documents.put(d, index.fields) for d in documents}
+            rows = {(d.document_id, d.tenant_id): self._documents.put(d, index) for d in documents}
             yield from write_rows(list(rows.values()))
 
         yield from with_search_index(self._connection, self.index_schema, put)
@@ -228,7 +228,7 @@ class KnowledgeStore:
         documents = self._documents.check_documents(documents)
 
         def update(index: SearchIndex) -> Program[None]:
-            yield from self._documents.update(documents, index.fields)
+            yield from self._documents.update(documents, index)
 
         yield from with_search_index(self._connection, self.index_schema, update)
 
@@ -240,7 +240,7 @@ class KnowledgeStore:
         metadata: Mapping[str, Any],
         *,
         tenant_id: Tenants = None,
-        timeout: float = 30.0,  # noqa: ASYNC109 - how long the index is waited for, not how long the call may take
+        timeout: float = 30.0,
     ) -> Program[int]:
         """Set metadata of all documents that match a filter; other metadata of theirs stays.
 
@@ -290,7 +290,7 @@ class KnowledgeStore:
         metadata_filter: MetadataFilter,
         *,
         tenant_id: Tenants = None,
-        timeout: float = 30.0,  # noqa: ASYNC109 - how long the index is waited for, not how long the call may take
+        timeout: float = 30.0,
     ) -> Program[int]:
         """Delete all documents that match a filter, until none is left.
 
@@ -362,7 +362,7 @@ class KnowledgeStore:
         found = yield from with_search_index(
             self._connection,
             self.index_schema,
-            lambda index: self._documents.read(unique, index.fields, include_embedding=include_embedding),
+            lambda index: self._documents.read(unique, index, include_embedding=include_embedding),
         )
         documents = dict(zip(map(self._documents.identity, unique), found, strict=True))
         return [documents[self._documents.identity(key)] for key in keys]
@@ -612,7 +612,7 @@ class KnowledgeStore:
         document_ids: Iterable[str] | None = None,
         tenant_id: str | None = None,
         *,
-        timeout: float = 60.0,  # noqa: ASYNC109 - waiting is what the call does
+        timeout: float = 60.0,
     ) -> Program[None]:
         """Wait until searches see what was written.
 
