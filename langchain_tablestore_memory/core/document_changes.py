@@ -88,8 +88,8 @@ def _repeat(
     synced = yield from is_synced(searches.connection, searches.schema, timeout=timeout)
     if not synced and any(isinstance(node, Text) for node in filters.walk(wanted)):
         raise UnavailableError(
-            f"The search index has not caught up with its table after {timeout} s, and $text and $phrase are answered by "
-            "it alone. Nothing was changed. Try again, or wait longer.",
+            f"The search index has not caught up with its table after {timeout} s, and it alone answers $text and "
+            "$phrase. Nothing was changed. Try again, or wait longer.",
             api="search",
         )
     done = 0

@@ -129,8 +129,8 @@ class DocumentTable:
         for column in declared:
             if not is_metadata_column(column, reserved=()):
                 raise ConfigurationError(
-                    f"filterable: {column!r} cannot be a column. Names begin with a letter or underscore and hold letters, "
-                    "digits and underscores; lc_... is taken."
+                    f"filterable: {column!r} cannot be a column. Names begin with a letter or underscore and hold "
+                    "letters, digits and underscores; lc_... is taken."
                 )
         self._lists = frozenset(column for column, field in declared.items() if field.is_array)
         fields = {column: FieldSchema(column, FieldType.KEYWORD) for column, _ in self.schema.primary_key}
@@ -151,8 +151,8 @@ class DocumentTable:
         space = index.vectors.get(self.embedding_field)
         if space is None:
             raise ConfigurationError(
-                f"Search index {index.name!r} holds no embeddings. Make the store with vector_dimension= and, for a table "
-                "that exists, another search_index_name."
+                f"Search index {index.name!r} holds no embeddings. Make the store with vector_dimension= and, for a "
+                "table that exists, another search_index_name."
             )
         return space
 
@@ -188,8 +188,8 @@ class DocumentTable:
         if not self.multi_tenant:
             if required:
                 raise InvalidArgumentError(
-                    "This store has no tenants. To delete everything, call delete_all_documents; otherwise make it with "
-                    "enable_multi_tenant=True."
+                    "This store has no tenants. To delete everything, call delete_all_documents; otherwise make it "
+                    "with enable_multi_tenant=True."
                 )
             self.tenant(tenant_id if tenant_id is None or isinstance(tenant_id, str) else str(tenant_id))
             return ()

@@ -26,8 +26,8 @@ class HybridSettings:
     """How a hybrid search combines its two legs.
 
     Attributes:
-        fusion: ``"rrf"`` adds up `weight / (rank_constant + rank)`: only ranks count, so scores of different scales need
-            no tuning. ``"weighted"`` adds up `weight * score`, each leg's scores stretched to 0...1 beforehand.
+        fusion: ``"rrf"`` adds up `weight / (rank_constant + rank)`: only ranks count, so scores of different scales
+            need no tuning. ``"weighted"`` adds up `weight * score`, each leg's scores stretched to 0...1 beforehand.
         vector_weight: The weight of the vector search; 0 leaves it out of the ranking.
         text_weight: The weight of the full-text search.
         rank_constant: With ``"rrf"``: how little the first ranks count more than the next. 60 is the value of the paper

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tablestore import INF_MAX, INF_MIN, AnalyzerType, FieldSchema, VectorMetricType
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from langchain_tablestore_memory.core.documents import Vector
     from langchain_tablestore_memory.core.search_fields import Filterable
+
+T = TypeVar("T")
 
 MetadataFilter = filters.Filter | Mapping[str, Any] | None
 
@@ -634,7 +636,7 @@ class KnowledgeStore:
 
     # Below here: tables
 
-    def _prepared(self, make: Any) -> Program[Any]:
+    def _prepared(self, make: Callable[[], Program[T]]) -> Program[T]:
         """Run a program; a missing table is made with its index, and the program run again."""
         return self._searches.prepared(make)
 

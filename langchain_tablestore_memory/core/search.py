@@ -151,7 +151,7 @@ class SearchPages(Generic[T]):
 
     def __init__(
         self,
-        prepare: Callable[[Callable[[SearchIndex], Program[Any]]], Program[Any]],
+        prepare: Callable[[Callable[[SearchIndex], Program[Sequence[T]]]], Program[Sequence[T]]],
         begin: Callable[[SearchIndex], Search],
         finish: Callable[[Sequence[Hit]], Program[Sequence[T]]],
         limit: int | None = None,

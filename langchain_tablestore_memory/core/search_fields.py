@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from tablestore import FieldSchema, VectorDataType, VectorMetricType, VectorOptions
 from tablestore import FieldType as WireType
 
-from langchain_tablestore_memory.core.columns import ColumnValue
 from langchain_tablestore_memory.core.vectors import MAX_DIMENSION
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 from langchain_tablestore_memory.filters import FieldKind, FieldType
 from langchain_tablestore_memory.filters.numbers import INT64_MAX, INT64_MIN
+
+if TYPE_CHECKING:
+    from langchain_tablestore_memory.core.columns import ColumnValue
 
 Filterable = Mapping[str, Any] | Sequence[FieldSchema]
 """Declared fields: names with types (`str`, `int`, `float`, `bool`, lists of them, ``"text"``, or a
@@ -53,7 +55,7 @@ def declared_fields(filterable: Filterable | None, *, analyzer: str) -> list[Fie
         return []
     if isinstance(filterable, Mapping):
         return [_declared_field(name, declared, analyzer) for name, declared in filterable.items()]
-    if isinstance(filterable, Sequence) and all(isinstance(field, FieldSchema) for field in filterable):
+    if isinstance(filterable, list | tuple) and all(isinstance(field, FieldSchema) for field in filterable):
         return list(filterable)
     raise ConfigurationError(
         f"filterable is a {type(filterable).__name__}. Give names with types, such as "
@@ -87,7 +89,7 @@ def vector_field(name: str, dimension: int, metric: str | VectorMetricType) -> F
     Raises:
         ConfigurationError: The dimension or the metric cannot be.
     """
-    if isinstance(dimension, bool) or not isinstance(dimension, int) or not 1 <= dimension <= MAX_DIMENSION:
+    if type(dimension) is not int or not 1 <= dimension <= MAX_DIMENSION:
         raise ConfigurationError(f"The vector dimension is {dimension!r}. Give an int from 1 to {MAX_DIMENSION}.")
     options = VectorOptions(VectorDataType.VD_FLOAT_32, metric_type(metric), dimension)
     return FieldSchema(name, WireType.VECTOR, vector_options=options)

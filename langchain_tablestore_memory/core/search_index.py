@@ -175,8 +175,8 @@ def wait_until_synced(connection: Connection, schema: SearchIndexSchema, *, time
     """
     if not (yield from is_synced(connection, schema, timeout=timeout)):
         raise UnavailableError(
-            f"The search index of {schema.table.name!r} has not caught up with its table after {timeout} s. Wait longer, "
-            "and compare this machine's clock with the time of day.",
+            f"The search index of {schema.table.name!r} has not caught up with its table after {timeout} s. Wait "
+            "longer, and compare this machine's clock with the time of day.",
             api="describe_search_index",
         )
 
@@ -200,7 +200,7 @@ def wait_until_visible(missing: Callable[[], Program[int]], *, timeout: float) -
 
     if not (yield from _poll(look, timeout)):
         raise UnavailableError(
-            f"{left} of the documents are not found by searches after {timeout} s. Were they stored? If so, wait longer.",
+            f"{left} of the documents are not found by searches after {timeout} s. If they were stored, wait longer.",
             api="search",
         )
 
@@ -237,9 +237,10 @@ def _attach(schema: SearchIndexSchema) -> Program[SearchIndex | None]:
     complaint = None
     for name in names:
         meta, _ = yield Call("describe_search_index", schema.table.name, name)
-        difference = _difference(schema, {declared.field_name: declared for declared in meta.fields})
+        index = _existing(schema.table.name, name, meta)
+        difference = _difference(schema, index, {declared.field_name: declared for declared in meta.fields})
         if difference is None:
-            return _existing(schema.table.name, name, meta)
+            return index
         complaint = complaint or f"Search index {name!r} of table {schema.table.name!r} {difference}"
     if complaint is not None:
         raise SchemaMismatchError(complaint)
@@ -262,8 +263,11 @@ def _existing(table: str, name: str, meta: SearchIndexMeta) -> SearchIndex:
     )
 
 
-def _difference(schema: SearchIndexSchema, existing: Mapping[str, FieldSchema]) -> str | None:
+def _difference(schema: SearchIndexSchema, index: SearchIndex, existing: Mapping[str, FieldSchema]) -> str | None:
     """What an index lacks of what is wanted, in words; None for nothing."""
+    if index.routing and not schema.routing:
+        # Without naming one, searches would show everybody's rows.
+        return f"is partitioned by {', '.join(index.routing)}: its rows have owners. Give enable_multi_tenant=True."
     another = "Give another search_index_name: a second index is then built over the rows that exist."
     for wanted in schema.declared:
         name = wanted.field_name
@@ -271,22 +275,19 @@ def _difference(schema: SearchIndexSchema, existing: Mapping[str, FieldSchema]) 
         if found is None:
             return f"lacks the field {name!r}; it has {', '.join(sorted(existing))}. {another}"
         if kind_of(found) != kind_of(wanted):
-            return (
-                f"has a field {name!r} for {kind_of(found).describe()}, not for {kind_of(wanted).describe()}. {another}"
-            )
+            kinds = f"{kind_of(found).describe()}, not for {kind_of(wanted).describe()}"
+            return f"has a field {name!r} for {kinds}. {another}"
         if wanted.vector_options is None:
             continue
         space, asked = found.vector_options, wanted.vector_options
         if space.dimension != asked.dimension:
             return (
-                f"has vectors of {space.dimension} dimensions, not {asked.dimension}. Use the embedding model that it was "
-                "made for, or another table."
+                f"has vectors of {space.dimension} dimensions, not {asked.dimension}. Use the embedding model that it "
+                "was made for, or another table."
             )
         if space.metric_type != asked.metric_type:
-            return (
-                f"compares vectors by {metric_name(space.metric_type)}, not by {metric_name(asked.metric_type)}. Ask for "
-                f"the former. {another}"
-            )
+            metrics = f"{metric_name(space.metric_type)}, not by {metric_name(asked.metric_type)}"
+            return f"compares vectors by {metrics}. Ask for the former. {another}"
     return None
 
 

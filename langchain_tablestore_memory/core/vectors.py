@@ -46,8 +46,8 @@ def check_vector(vector: Any, *, dimension: int | None, what: str) -> NDArray[np
         raise InvalidArgumentError(f"{what} holds values that are no numbers. Give floats.")
     if dimension is not None and given.size != dimension:
         raise InvalidArgumentError(
-            f"{what} has {given.size} dimensions; this store has {dimension}. Use the embedding model that the store was "
-            "made for, or another table."
+            f"{what} has {given.size} dimensions; this store has {dimension}. Use the embedding model that the store "
+            "was made for, or another table."
         )
     if given.size > MAX_DIMENSION:
         raise InvalidArgumentError(f"{what} has {given.size} dimensions. Tablestore takes at most {MAX_DIMENSION}.")

@@ -53,7 +53,7 @@ MAX_WILDCARD = 32
 """Characters of a pattern."""
 
 MAX_TEXT = 4096
-"""Characters of a full-text query. The service names no limit of its own; each word becomes a query, and it takes 1024."""
+"""Characters of a full-text query. The service names no limit, but each word becomes a query, and it takes 1024."""
 
 
 class FieldType(enum.Enum):
@@ -168,14 +168,12 @@ class _Reader:
                 return tablestore.MatchPhraseQuery(name, text) if phrase else tablestore.MatchQuery(name, text)
             case Compare(name, comparison, value):
                 return _compare(name, kind, comparison, value)
-            case In(name, values):
+            case Contains(name, values, Match.ALL):
+                each = [_compare(name, kind, Comparison.EQ, value, operator) for value in values]
+                self.count += len(each)
+                return tablestore.BoolQuery(filter_queries=each)
+            case In(name, values) | Contains(name, values):
                 return self._any_of(name, kind, operator, values)
-            case Contains(name, values, how):
-                if how is Match.ANY:
-                    return self._any_of(name, kind, operator, values)
-                return tablestore.BoolQuery(
-                    filter_queries=[_compare(name, kind, Comparison.EQ, value, operator) for value in values]
-                )
             case Prefix(name, prefix):
                 return _prefix(name, prefix)
             case Like(name):
