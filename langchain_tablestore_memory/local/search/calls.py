@@ -35,7 +35,7 @@ _FILL_BATCH: Final = 500
 
 class _Target(NamedTuple):
     table: Table
-    index: SearchIndex
+    search_index: SearchIndex
 
 
 class SearchIndexes:
@@ -150,12 +150,12 @@ class SearchIndexes:
             with self._database.snapshot() as connection:
                 target = self._find(connection, request)
                 now = self._now()
-                oldest = target.index.store.oldest_due(connection)
+                oldest = target.search_index.store.oldest_due(connection)
                 if oldest is None or (self._delay and oldest > now):
                     return self._search(connection, target, request.columns_to_get, message, now)
             with self._database.write() as connection:
                 target = self._find(connection, request)
-                target.index.store.apply_due(connection, self._now() if self._delay else None)
+                target.search_index.store.apply_due(connection, self._now() if self._delay else None)
 
     def _search(self, connection: sqlite3.Connection, target: _Target, columns: Any, message: Any, now: int) -> bytes:
         table, index = target

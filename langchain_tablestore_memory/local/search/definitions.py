@@ -52,7 +52,7 @@ class Field:
     column: bytes
     is_array: bool = False
     is_virtual: bool = False
-    analyzer: Analyzer = Analyzer(SINGLE_WORD)
+    analyzer: Analyzer = field(default_factory=lambda: Analyzer(SINGLE_WORD))
     dates: tuple[DateFormat, ...] = ()
     dimension: int = 0
     metric: int = search.VM_COSINE

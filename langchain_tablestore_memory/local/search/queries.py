@@ -19,6 +19,7 @@ from .operands import bound_condition, decode_variant, like, term_condition
 from .run import ALL, NONE, Condition, Run, is_not, join, one_of
 from .scores import Scores, add_to, constant, union
 from .text import Tokens
+from .values import escape_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -387,7 +388,7 @@ def _wildcard(compiler: Compiler, message: Any) -> Query:
         )
     weight = _weight(message)
     if field.type == search.TEXT:
-        pattern = "".join(part if part in "*?" else text.escape_token(part) for part in message.value)
+        pattern = "".join(part if part in "*?" else escape_token(part) for part in message.value)
         return Filter(lambda run: text.term_list_condition(run, field, "term GLOB ?", pattern), weight)
     pattern = message.value.replace("[", "[[]")
     return Filter(lambda run: like(run, field, "{0} GLOB ?", (pattern,)), weight)

@@ -58,7 +58,7 @@ def one_of(docs: Docs) -> Condition:
     return Condition("d.doc IN (SELECT value FROM json_each(?))", (to_json(docs),))
 
 
-def to_json(numbers: np.ndarray) -> str:  # type: ignore[type-arg]
+def to_json(numbers: Docs) -> str:
     """Write an array of integers as JSON, for ``json_each``."""
     return orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY).decode()
 

@@ -86,4 +86,5 @@ def contains(docs: Docs, wanted: Docs) -> np.ndarray[Any, np.dtype[np.bool_]]:
         return np.zeros(len(wanted), bool)
     places = np.searchsorted(docs, wanted)
     places[places == len(docs)] = 0
-    return docs[places] == wanted
+    found: np.ndarray[Any, np.dtype[np.bool_]] = docs[places] == wanted
+    return found

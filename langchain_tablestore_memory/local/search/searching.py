@@ -16,12 +16,9 @@ from .queries import Compiler
 from .run import Condition, join, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .definitions import SearchIndex
     from .queries import Query
     from .run import Run
-    from .scores import Scores
 
 DEFAULT_LIMIT: Final = 10
 MAX_WINDOW: Final = 100_000
@@ -177,7 +174,8 @@ def _candidates(costs: np.ndarray[Any, Any], plan: SearchPlan, passed: float | N
     if len(chosen) <= wanted:
         return chosen
     left = costs[chosen]
-    return chosen[left <= np.partition(left, wanted - 1)[wanted - 1]]
+    best: np.ndarray[Any, Any] = chosen[left <= np.partition(left, wanted - 1)[wanted - 1]]
+    return best
 
 
 def _cost(value: Value, *, ascending: bool) -> float:

@@ -8,6 +8,7 @@ without a direction have a cosine of 0 to any other.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,7 +97,7 @@ class Matrix:
         rows = self._rows[docs[docs < len(self._rows)]]
         return rows[rows >= 0]
 
-    def _compare(self, query: Vector, rows: np.ndarray[Any, Any] | None) -> Vector:
+    def _compare(self, query: Vector, rows: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:
         """Compute a number for each row that rises with its score."""
         if rows is None:
             return self._relate(self._vectors[: self._size] @ query, self._squares[: self._size])
@@ -104,7 +105,7 @@ class Matrix:
             return self._relate(self._vectors[rows] @ query, self._squares[rows])
         return self._relate((self._vectors[: self._size] @ query)[rows], self._squares[rows])
 
-    def _relate(self, products: Vector, squares: Vector) -> Vector:
+    def _relate(self, products: np.ndarray[Any, Any], squares: Vector) -> np.ndarray[Any, Any]:
         if self._field.metric == search.VM_DOT_PRODUCT:
             return products
         if self._field.metric == search.VM_EUCLIDEAN:
@@ -113,11 +114,11 @@ class Matrix:
 
     def _scale(self, query: Vector) -> float:
         """How large the numbers are whose rounding `_compare` suffers from."""
-        length = float(np.dot(query, query)) ** 0.5
+        length = math.sqrt(np.dot(query, query))
         if self._field.metric == search.VM_COSINE:
             return length
         largest = float(self._squares[: self._size].max())
-        return length * largest**0.5 + largest
+        return length * math.sqrt(largest) + largest
 
     def _score(self, query: Vector, vectors: Values) -> Values:
         wanted = query.astype(np.float64)
@@ -127,8 +128,8 @@ class Matrix:
         products: Values = vectors @ wanted
         if self._field.metric == search.VM_DOT_PRODUCT:
             return np.maximum((1 + products) / 2, 0)
-        lengths = np.sqrt((vectors**2).sum(axis=1) * (wanted @ wanted))
-        cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        lengths: Values = np.sqrt((vectors**2).sum(axis=1) * (wanted @ wanted))
+        cosines: Values = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
         return (1 + cosines) / 2
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
