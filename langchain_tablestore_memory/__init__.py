@@ -22,11 +22,15 @@ from langchain_tablestore_memory import _sdk as _sdk
 if TYPE_CHECKING:
     from langchain_tablestore_memory.chat_history import (
         HistoryEntry,
+        HistoryHit,
         HistoryPage,
         TablestoreChatMessageHistory,
     )
     from langchain_tablestore_memory.connection import Connection, connect
     from langchain_tablestore_memory.core.columns import MetaType
+    from langchain_tablestore_memory.core.documents import Document, DocumentHit
+    from langchain_tablestore_memory.core.hybrid import HybridSettings
+    from langchain_tablestore_memory.core.knowledge import KnowledgeStore
     from langchain_tablestore_memory.core.memory_store import MemoryStore
     from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
     from langchain_tablestore_memory.core.programs import RetryPolicy
@@ -60,9 +64,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "chat_history": ("HistoryEntry", "HistoryPage", "TablestoreChatMessageHistory"),
+    "chat_history": ("HistoryEntry", "HistoryHit", "HistoryPage", "TablestoreChatMessageHistory"),
     "connection": ("Connection", "connect"),
     "core.columns": ("MetaType",),
+    "core.documents": ("Document", "DocumentHit"),
+    "core.hybrid": ("HybridSettings",),
+    "core.knowledge": ("KnowledgeStore",),
     "core.memory_store": ("MemoryStore",),
     "core.messages": ("MessageStore", "TimeRange"),
     "core.programs": ("RetryPolicy",),
@@ -94,11 +101,16 @@ __all__ = [
     "ConfigurationError",
     "Connection",
     "CursorError",
+    "Document",
+    "DocumentHit",
     "FilterError",
     "Filters",
     "HistoryEntry",
+    "HistoryHit",
     "HistoryPage",
+    "HybridSettings",
     "InvalidArgumentError",
+    "KnowledgeStore",
     "MemoryStore",
     "Message",
     "MessageDecodeError",

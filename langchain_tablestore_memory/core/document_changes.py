@@ -21,7 +21,6 @@ from langchain_tablestore_memory.core.ranges import KeyColumns, Pages, Scan, Sto
 from langchain_tablestore_memory.core.search_index import SearchIndex, is_synced
 from langchain_tablestore_memory.core.writes import write_rows
 from langchain_tablestore_memory.errors import FilterError, InvalidArgumentError, UnavailableError
-from langchain_tablestore_memory.filters.tree import Text
 
 _DELETE_BATCH = 1600
 """Keys read before they are deleted: eight write requests, which go out together."""
@@ -86,7 +85,7 @@ def _repeat(
     # A filter that the index does not answer is refused before anything is waited for.
     yield from searches.count(tenants or None, wanted)
     synced = yield from is_synced(searches.connection, searches.schema, timeout=timeout)
-    if not synced and any(isinstance(node, Text) for node in filters.walk(wanted)):
+    if not synced and filters.has_text(wanted):
         raise UnavailableError(
             f"The search index has not caught up with its table after {timeout} s, and it alone answers $text and "
             "$phrase. Nothing was changed. Try again, or wait longer.",
@@ -106,8 +105,7 @@ def _repeat(
 
 def _row_test(documents: DocumentTable, wanted: filters.Filter, tenants: Sequence[str]) -> Callable[[StoredRow], bool]:
     """Whether a row of the table is one of those that are meant."""
-    decides = not any(isinstance(node, Text) for node in filters.walk(wanted))
-    matches = filters.predicate(wanted) if decides else None
+    matches = None if filters.has_text(wanted) else filters.predicate(wanted)
 
     def test(row: StoredRow) -> bool:
         if tenants and row.key[documents.tenant_field] not in tenants:  # type: ignore[index]

@@ -78,20 +78,20 @@ class Search:
         index: Where.
         query: The query.
         sort: The order; that of the primary key by default.
-        columns: The columns to return; keys alone where empty.
+        columns: The columns to return; keys alone where empty, all where None.
         routing: The partition keys to ask alone, each a list of key columns; all where empty.
     """
 
     index: SearchIndex
     query: tablestore.Query
     sort: Sort | None = None
-    columns: Sequence[str] = ()
+    columns: Sequence[str] | None = ()
     routing: Sequence[Sequence[tuple[str, Any]]] = ()
 
     @property
     def most(self) -> int:
         """Rows of one request at the most."""
-        return MAX_ROWS if self.columns else MAX_KEYS
+        return MAX_KEYS if self.columns == () else MAX_ROWS
 
     def request(self, limit: int, token: bytes | None = None, *, total: bool = False) -> Program[Hits]:
         """Send one request.
@@ -105,17 +105,18 @@ class Search:
         query = SearchQuery(
             self.query, sort=None if token else self.sort, limit=limit, next_token=token, get_total_count=total
         )
-        columns = (
-            ColumnsToGet(list(self.columns), ColumnReturnType.SPECIFIED)
-            if self.columns
-            else ColumnsToGet(return_type=ColumnReturnType.NONE)
-        )
+        if self.columns is None:
+            columns = ColumnsToGet(return_type=ColumnReturnType.ALL)
+        elif self.columns:
+            columns = ColumnsToGet(list(self.columns), ColumnReturnType.SPECIFIED)
+        else:
+            columns = ColumnsToGet(return_type=ColumnReturnType.NONE)
         routing = [list(key) for key in self.routing] or None
         answer = yield Call("search", self.index.table, self.index.name, query, columns, routing)
         scores = [hit.score for hit in answer.search_hits] or [None] * len(answer.rows)
         hits = [
-            Hit(StoredRow(dict(key), {column[0]: column[1] for column in columns or ()}), _score(score))
-            for (key, columns), score in zip(answer.rows, scores, strict=True)
+            Hit(StoredRow(dict(key), {column[0]: column[1] for column in attributes or ()}), _score(score))
+            for (key, attributes), score in zip(answer.rows, scores, strict=True)
         ]
         return Hits(hits, answer.next_token or None, answer.total_count)
 

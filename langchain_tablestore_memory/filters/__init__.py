@@ -7,7 +7,7 @@ service evaluates on rows (`to_condition`), and as a query of a search index (`t
 from langchain_tablestore_memory.filters.condition import to_condition
 from langchain_tablestore_memory.filters.language import Filters, parse
 from langchain_tablestore_memory.filters.predicate import matches, predicate
-from langchain_tablestore_memory.filters.search import FieldKind, FieldType, to_query
+from langchain_tablestore_memory.filters.search import FieldKind, FieldType, has_text, to_query, to_scored_query
 from langchain_tablestore_memory.filters.tree import Filter, fields, walk
 
 __all__ = [
@@ -16,10 +16,12 @@ __all__ = [
     "Filter",
     "Filters",
     "fields",
+    "has_text",
     "matches",
     "parse",
     "predicate",
     "to_condition",
     "to_query",
+    "to_scored_query",
     "walk",
 ]

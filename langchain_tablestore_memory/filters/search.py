@@ -33,6 +33,7 @@ from langchain_tablestore_memory.filters.tree import (
     Or,
     Prefix,
     Text,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -121,6 +122,33 @@ def to_query(filter: Filter, fields: Mapping[str, FieldKind]) -> tablestore.Quer
     if reader.count > MAX_QUERIES:
         raise FilterError(f"The filter has {reader.count} conditions. Tablestore takes {MAX_QUERIES} in one search.")
     return query
+
+
+def to_scored_query(
+    filter: Filter,  # noqa: A002 - what callers call it
+    fields: Mapping[str, FieldKind],
+) -> tuple[tablestore.Query, bool]:
+    """Turn a filter into a query in which full-text conditions add to the score, and nothing else does.
+
+    Returns:
+        The query, and whether it scores anything.
+
+    Raises:
+        FilterError: As `to_query`.
+    """
+    conjuncts = filter.filters if isinstance(filter, And) else (filter,)
+    scored = [to_query(node, fields) for node in conjuncts if has_text(node)]
+    if not scored:
+        return to_query(filter, fields), False
+    unscored = [to_query(node, fields) for node in conjuncts if not has_text(node)]
+    if len(scored) == 1 and not unscored:
+        return scored[0], True
+    return tablestore.BoolQuery(must_queries=scored, filter_queries=unscored), True
+
+
+def has_text(filter: Filter) -> bool:  # noqa: A002 - as above
+    """Whether a filter has full-text conditions, which only searches answer."""
+    return any(isinstance(node, Text) for node in walk(filter))
 
 
 class _Reader:
