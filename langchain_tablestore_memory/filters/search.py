@@ -245,8 +245,8 @@ def _operator(leaf: Compare | In | Exists | Prefix | Like | Contains | Text) -> 
             return "$prefix"
         case Like():
             return "$like"
-        case Contains(_, _, how):
-            return how.value
+        case Contains(_, values, how):
+            return how.value if len(values) > 1 else "$contains"
         case Text():
             return leaf.operator
     assert_never(leaf)
