@@ -143,11 +143,9 @@ class KnnQuery:
         """Find and score the nearest documents: once for each search, which may ask for both."""
         if self._found is None:
             condition = ALL if self._filter is None else self._filter.condition(run)
-            allowed = None if condition is ALL and run.live is None else run.documents(condition)
             # As the service does, at least where it was observed: K is never less than the results asked for.
             count = max(self._top_k, run.limit)
-            matrix = run.matrix(self._field)
-            found = matrix.nearest(run.connection, self._vector, count, allowed, run.by_key)
+            found = run.matrix(self._field).nearest(run, self._vector, count, condition)
             near = found.values >= self._min_score
             self._found = Scores(found.docs[near], found.values[near]).weighted(self._weight)
         return self._found

@@ -95,17 +95,25 @@ class Run:
         """Add what a document must meet to be found at all."""
         return condition if self.live is None else join([self.live, condition], "AND")
 
-    def documents(self, condition: Condition) -> Docs:
+    def is_everything(self, condition: Condition) -> bool:
+        """Say whether a condition is known to hold for all documents."""
+        return condition is ALL and self.live is None
+
+    def documents(self, condition: Condition, limit: int = -1) -> Docs:
         """Find the documents that meet a condition.
 
         Args:
             condition: The condition.
+            limit: How many to find, -1 for all.
 
         Returns:
             The documents in rising order.
         """
         sql, params = self.where(condition)
-        found = self.connection.execute(f"SELECT d.doc FROM {self.store.docs} d WHERE {sql}", params).fetchall()  # noqa: S608
+        found = self.connection.execute(
+            f"SELECT d.doc FROM {self.store.docs} d WHERE {sql} LIMIT ?",  # noqa: S608
+            (*params, limit),
+        ).fetchall()
         docs = np.fromiter([doc for (doc,) in found], np.int64, len(found))
         docs.sort()
         return docs
@@ -120,7 +128,7 @@ class Run:
         Returns:
             The documents that meet it, in rising order.
         """
-        if condition is ALL and self.live is None:
+        if self.is_everything(condition):
             return docs
         if len(docs) > _MAX_ASKED:
             return np.intersect1d(docs, self.documents(condition), assume_unique=True)

@@ -89,8 +89,10 @@ class Store:
         )
         for field in self._columns:
             column = self.column(field)
+            # With the key behind it, a page of the documents of one value is read in order.
+            columns = f"{column}, key" if field.type == search.KEYWORD else column
             connection.execute(
-                f"CREATE INDEX {self.docs}_{column} ON {self.docs} ({column}) WHERE {column} IS NOT NULL"
+                f"CREATE INDEX {self.docs}_{column} ON {self.docs} ({columns}) WHERE {column} IS NOT NULL"
             )
         connection.execute(
             f"CREATE TABLE {self.values} (field INTEGER, value, doc INTEGER, count INTEGER,"

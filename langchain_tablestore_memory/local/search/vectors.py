@@ -16,13 +16,14 @@ import numpy as np
 
 from langchain_tablestore_memory.local.messages import search
 
-from .scores import Docs, Scores, Values, constant
+from .scores import Docs, Scores, Values
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
     from .definitions import Field
+    from .run import Condition, Run
     from .store import Store
 
 _CHUNK: Final = 2000
@@ -32,7 +33,12 @@ _PICKED_SHARE: Final = 0.25
 # Single precision is off by a few units of the seventh digit; what is this close to the best is looked at again.
 _MARGIN: Final = 2e-5
 
+# Of a condition that more documents meet than these, only the nearest documents are asked for.
+_MAX_LISTED: Final = 5000
+_NEAREST_SHARE: Final = 20
+
 Vector = np.ndarray[Any, np.dtype[np.float32]]
+_Rows = np.ndarray[Any, np.dtype[Any]]
 
 
 class Matrix:
@@ -54,50 +60,65 @@ class Matrix:
         self._vectors: Vector = np.empty((0, field.dimension), np.float32)
         self._squares: Vector = np.empty(0, np.float32)
 
-    def nearest(
-        self,
-        connection: sqlite3.Connection,
-        query: Vector,
-        count: int,
-        allowed: Docs | None,
-        break_ties: Callable[[Docs], Docs],
-    ) -> Scores:
-        """Find the documents with the best scores.
+    def nearest(self, run: Run, query: Vector, count: int, condition: Condition) -> Scores:
+        """Find the documents with the best scores among those that meet a condition.
 
         Args:
-            connection: A connection whose view of the data is searched.
+            run: The state of the index to search.
             query: The vector to be near to.
             count: How many documents to find.
-            allowed: The documents to choose from; None for all.
-            break_ties: Puts documents of equal score in order.
+            condition: The condition.
 
         Returns:
             At most `count` documents.
         """
+        listed = None
+        if not run.is_everything(condition):
+            listed = run.documents(condition, _MAX_LISTED + 1)
         with self._lock:
-            self._refresh(connection)
-            rows = None
-            if allowed is not None:
-                rows = self._find_rows(allowed)
-            coarse = self._compare(query, rows)
-            if not len(coarse):
-                return constant(np.empty(0, np.int64), 0.0)
-            if len(coarse) > count:
-                best = np.partition(coarse, len(coarse) - count)[len(coarse) - count]
-                chosen = np.flatnonzero(coarse >= best - _MARGIN * self._scale(query))
+            self._refresh(run.connection)
+            if listed is not None and len(listed) > _MAX_LISTED:
+                docs, values = self._nearest_of_many(run, query, count, condition)
             else:
-                chosen = np.arange(len(coarse))
-            if rows is not None:
-                chosen = rows[chosen]
-            docs = self._docs[chosen]
-            values = self._score(query, self._vectors[chosen].astype(np.float64))
-        return _best(docs, values, count, break_ties)
+                rows = None if listed is None else self._find_rows(listed)
+                docs, values = self._nearest_of(query, count, rows, self._compare(query, rows))
+        return _best(docs, values, count, run.by_key)
 
-    def _find_rows(self, docs: Docs) -> np.ndarray[Any, Any]:
+    def _nearest_of(
+        self, query: Vector, count: int, rows: _Rows | None, coarse: np.ndarray[Any, Any]
+    ) -> tuple[Docs, Values]:
+        """Score the best rows, and those that cannot be told from them in single precision."""
+        if len(coarse) > count:
+            best = np.partition(coarse, len(coarse) - count)[len(coarse) - count]
+            chosen = np.flatnonzero(coarse >= best - _MARGIN * self._scale(query))
+        else:
+            chosen = np.arange(len(coarse))
+        if rows is not None:
+            chosen = rows[chosen]
+        return self._docs[chosen], self._score(query, self._vectors[chosen].astype(np.float64))
+
+    def _nearest_of_many(self, run: Run, query: Vector, count: int, condition: Condition) -> tuple[Docs, Values]:
+        """Find the best where many rows meet the condition: ask only for the nearest whether they do."""
+        coarse = self._compare(query, None)
+        wanted = min(count * _NEAREST_SHARE + _SPARE, len(coarse))
+        if not wanted:
+            return self._docs[:0], np.empty(0)
+        cut = np.partition(coarse, len(coarse) - wanted)[len(coarse) - wanted]
+        near = self._docs[np.flatnonzero(coarse >= cut)]
+        near.sort()
+        rows = self._find_rows(run.restrict(near, condition))
+        if len(rows) >= count:
+            worst = np.partition(coarse[rows], len(rows) - count)[len(rows) - count]
+            if worst - _MARGIN * self._scale(query) > cut:
+                return self._nearest_of(query, count, rows, coarse[rows])
+        rows = self._find_rows(run.documents(condition))
+        return self._nearest_of(query, count, rows, coarse[rows])
+
+    def _find_rows(self, docs: Docs) -> _Rows:
         rows = self._rows[docs[docs < len(self._rows)]]
         return rows[rows >= 0]
 
-    def _compare(self, query: Vector, rows: np.ndarray[Any, Any] | None) -> np.ndarray[Any, Any]:
+    def _compare(self, query: Vector, rows: _Rows | None) -> np.ndarray[Any, Any]:
         """Compute a number for each row that rises with its score."""
         if rows is None:
             return self._relate(self._vectors[: self._size] @ query, self._squares[: self._size])
