@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
+import numpy as np
 import tablestore
 from tablestore import KnnVectorQuery, MatchPhraseQuery, MatchQuery, QueryOperator, TermQuery, TermsQuery
 
@@ -117,7 +118,7 @@ class ByVector:
             top_k=self.top_k,
             float32_query_vector=vector.tolist(),
             filter=condition,
-            min_score=self.min_score,
+            min_score=None if self.min_score is None else _just_below(self.min_score),
         )
 
     def describe(self) -> str:
@@ -184,15 +185,21 @@ class DocumentSearches:
         order_by: Sequence[str],
         columns: Columns,
     ) -> Program[Page[DocumentHit]]:
-        """One page of the documents that match, unscored."""
+        """One page of the documents that match: in the order asked for, or best first where the filter asks for text."""
         check_count(limit, "limit", at_most=MAX_LIMIT)
         tenants, wanted = self.documents.tenants(tenant_id), filters.parse(metadata_filter)
         scope = self._scope(tenants, wanted, f"by {list(order_by)}")
         start = decode_token(token, scope)
 
         def search(index: SearchIndex) -> Program[Page[DocumentHit]]:
-            query = self._condition(index, tenants, wanted) or tablestore.MatchAllQuery()
-            order = in_order(index, order_by, key=self.documents.id_field)
+            if filters.has_text(wanted) and not order_by:
+                text, _ = filters.to_scored_query(wanted, index.fields)
+                theirs = self._condition(index, tenants, filters.Filters.all())
+                query = tablestore.BoolQuery(must_queries=[text], filter_queries=[theirs] if theirs else [])
+                order = BY_SCORE
+            else:
+                query = self._condition(index, tenants, wanted) or tablestore.MatchAllQuery()
+                order = in_order(index, order_by, key=self.documents.id_field)
             search = self._search(index, query, tenants, columns, order)
             found = yield from search.collect(limit, start)
             hits = yield from self._hits(found.hits, columns)
@@ -369,6 +376,15 @@ class DocumentSearches:
 def found_documents(page: Page[DocumentHit]) -> Mapping[tuple[str, str], DocumentHit]:
     """The hits of a page by key, in order."""
     return {(hit.document.tenant_id, hit.document.document_id): hit for hit in page.items}
+
+
+def _just_below(score: float) -> float:
+    """A least score that leaves out nothing which is to be kept.
+
+    The request carries float32, and whether the service keeps equal scores is not documented: the exact cut is made
+    here.
+    """
+    return max(0.0, float(np.nextafter(np.float32(score), np.float32(-1))))
 
 
 def _check_score(score: Any) -> float | None:

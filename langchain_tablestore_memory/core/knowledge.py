@@ -421,7 +421,9 @@ class KnowledgeStore:
         order_by: Sequence[str] = (),
         include_embedding: bool = False,
     ) -> Program[Page[DocumentHit]]:
-        """One page of the documents that match a filter; nothing is scored.
+        """One page of the documents that match a filter.
+
+        They are scored, and come best first, where the filter asks for text and no order is given.
 
         Args:
             tenant_id: Whose, one or several; required where the store has tenants.
@@ -535,6 +537,7 @@ class KnowledgeStore:
             limit=top_k if limit is None else limit,
             token=next_token,
             most=top_k,
+            min_score=min_score,
             columns=Columns(meta_data_to_get, include_embedding=include_embedding),
         )
 
