@@ -185,7 +185,7 @@ class DocumentSearches:
         order_by: Sequence[str],
         columns: Columns,
     ) -> Program[Page[DocumentHit]]:
-        """One page of the documents that match: in the order asked for, or best first where the filter asks for text."""
+        """One page of the documents that match, in order; best first where the filter asks for text instead."""
         check_count(limit, "limit", at_most=MAX_LIMIT)
         tenants, wanted = self.documents.tenants(tenant_id), filters.parse(metadata_filter)
         scope = self._scope(tenants, wanted, f"by {list(order_by)}")
