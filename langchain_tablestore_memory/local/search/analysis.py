@@ -190,13 +190,11 @@ def _spans(words: list[str], run: str) -> list[tuple[int, int]]:
 
 def _overlapping(run: str, spans: list[tuple[int, int]]) -> Iterator[str]:
     """All words of two and more characters, and the characters that are in none of them."""
-    covered: set[int] = set()
-    for start, end in spans:
-        if end - start > 1:
-            covered.update(range(start, end))
-    for start, end in spans:
-        if end - start > 1 or start not in covered:
-            yield run[start:end]
+    words: list[tuple[int, int]] = [(start, end) for start, end in spans if end - start > 1]
+    covered = {place for start, end in words for place in range(start, end)}
+    words += [(place, place + 1) for place in range(len(run)) if place not in covered]
+    for start, end in sorted(words):
+        yield run[start:end]
 
 
 def _finest(run: str, spans: list[tuple[int, int]]) -> list[str]:

@@ -216,6 +216,22 @@ class Store:
         if last is not None:
             connection.execute(f"DELETE FROM {self.queue} WHERE seq <= ?", (last,))  # noqa: S608
 
+    def log_range(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Tell which changes the log has.
+
+        Args:
+            connection: A connection.
+
+        Returns:
+            The numbers of the first and the last one; 0 and 0 where there was none yet.
+        """
+        log = self.log
+        # Each on its own is read from an end of the table, both in one SELECT would read all of it.
+        first, last = connection.execute(
+            f"SELECT (SELECT min(seq) FROM {log}), (SELECT max(seq) FROM {log})"
+        ).fetchone()  # noqa: S608
+        return first or 0, last or 0
+
     def indexed_row(self, connection: sqlite3.Connection, key: bytes) -> bytes | None:
         """Look up the row that a document was made from, where a change of it waits.
 

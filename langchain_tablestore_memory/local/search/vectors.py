@@ -154,8 +154,7 @@ class Matrix:
         return (1 + cosines) / 2
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
-        first, last = connection.execute(f"SELECT min(seq), max(seq) FROM {self._store.log}").fetchone()  # noqa: S608
-        last = last or 0
+        first, last = self._store.log_range(connection)
         if last <= self._seq:
             return
         if self._seq < 0 or first > self._seq + 1 or last - self._seq > max(self._size // 4, _CHUNK):
