@@ -11,10 +11,10 @@ from langchain_tablestore_memory.local.errors import RequestError, parameter_inv
 from langchain_tablestore_memory.local.messages import parse, search
 from langchain_tablestore_memory.local.plainbuffer import decode_row, encode_answer, encode_row
 
+from .caches import Caches
 from .definitions import check_time_to_live, describe, make_search_index
 from .run import Condition, Run
 from .searching import Projection, carry_out, encode_hits, make_projection, plan_search
-from .vectors import Matrix
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from langchain_tablestore_memory.local.catalogue import Catalogue, Table
     from langchain_tablestore_memory.local.storage import Database
 
-    from .definitions import Field, SearchIndex
+    from .definitions import SearchIndex
     from .searching import Hit
 
 MAX_INDEXES_PER_TABLE: Final = 50
@@ -53,7 +53,7 @@ class SearchIndexes:
         self._catalogue = catalogue
         self._now = now
         self._delay = delay
-        self._matrices: dict[str, Matrix] = {}
+        self._caches = Caches()
 
     def create(self, body: bytes) -> bytes:
         """Carry out CreateSearchIndex: when it returns, the rows that the table has are searchable."""
@@ -138,8 +138,7 @@ class SearchIndexes:
             change_table(connection, old, replace(old, search_indexes=kept))
             dropped.store.drop(connection)
         self._catalogue.forget()
-        for field in dropped.fields.values():
-            self._matrices.pop(dropped.store.vectors(field), None)
+        self._caches.drop(dropped)
         return b""
 
     def search(self, body: bytes) -> bytes:
@@ -167,7 +166,7 @@ class SearchIndexes:
                 f"limit must not be more than {maximum}, current limit is {plan.limit}: up to {MAX_LIMIT} where"
                 f" columns that the search index does not have are returned, up to {MAX_LIMIT_FROM_INDEX} otherwise"
             )
-        run = Run(connection, index, index.store, _live(table, index, now), plan.limit, self._matrix(index))
+        run = Run(connection, index, index.store, _live(table, index, now), plan.limit, self._caches.of(index))
         results = carry_out(plan, run)
         rows = _read_rows(connection, target, results.hits, projection)
         answer = search.SearchResponse()
@@ -181,14 +180,6 @@ class SearchIndexes:
         # Fails where the definition is outdated.
         connection.execute(source.rows.get, (b"",))
         return _Target(source.table, _find_index(source.table, request.index_name))
-
-    def _matrix(self, index: SearchIndex) -> Callable[[Field], Matrix]:
-        def find(field: Field) -> Matrix:
-            name = index.store.vectors(field)
-            found = self._matrices.get(name)
-            return found if found is not None else self._matrices.setdefault(name, Matrix(index.store, field))
-
-        return find
 
 
 def _find_table(connection: sqlite3.Connection, name: str) -> Table:

@@ -145,7 +145,7 @@ class KnnQuery:
             condition = ALL if self._filter is None else self._filter.condition(run)
             # As the service does, at least where it was observed: K is never less than the results asked for.
             count = max(self._top_k, run.limit)
-            found = run.matrix(self._field).nearest(run, self._vector, count, condition)
+            found = run.caches.matrix(self._field).nearest(run, self._vector, count, condition)
             near = found.values >= self._min_score
             self._found = Scores(found.docs[near], found.values[near]).weighted(self._weight)
         return self._found

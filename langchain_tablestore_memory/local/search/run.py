@@ -9,12 +9,12 @@ import orjson
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from .definitions import Field, SearchIndex
+    from .caches import IndexCaches
+    from .definitions import SearchIndex
     from .scores import Docs
     from .store import Store
-    from .vectors import Matrix
 
 # Of more documents than this, all that meet a condition are read instead of asking for each.
 _MAX_ASKED = 20_000
@@ -72,7 +72,7 @@ class Run:
         store: Its tables.
         live: What a document must meet to be found at all, where time-to-live is set.
         limit: How many results the call asks for.
-        matrix: Gives the vectors of a field.
+        caches: What is kept in memory of the index.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class Run:
         store: Store,
         live: Condition | None,
         limit: int,
-        matrix: Callable[[Field], Matrix],
+        caches: IndexCaches,
     ) -> None:
         self.connection = connection
         self.index = index
         self.store = store
         self.live = live
         self.limit = limit
-        self.matrix = matrix
+        self.caches = caches
 
     def where(self, condition: Condition) -> Condition:
         """Add what a document must meet to be found at all."""

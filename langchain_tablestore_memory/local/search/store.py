@@ -228,8 +228,8 @@ class Store:
         log = self.log
         # Each on its own is read from an end of the table, both in one SELECT would read all of it.
         first, last = connection.execute(
-            f"SELECT (SELECT min(seq) FROM {log}), (SELECT max(seq) FROM {log})"
-        ).fetchone()  # noqa: S608
+            f"SELECT (SELECT min(seq) FROM {log}), (SELECT max(seq) FROM {log})"  # noqa: S608
+        ).fetchone()
         return first or 0, last or 0
 
     def indexed_row(self, connection: sqlite3.Connection, key: bytes) -> bytes | None:

@@ -7,11 +7,12 @@ own and its scores are multiplied by the quotient of the two. Of a phrase the id
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from . import postings
+from .postings import fts5_idf, lucene_idf, read_number
 from .run import NONE, Condition, join
 from .scores import Scores, constant, union
 from .values import escape_token, unescape_token
@@ -90,8 +91,8 @@ def phrase_scores(run: Run, field: Field, tokens: Sequence[str]) -> Scores:
         return _token_scores(run, field, tokens[0])
     found = _matches(run, field, _phrase(tokens))
     total = _document_count(run, field)
-    idf = sum(_lucene_idf(total, _frequency(run, field, token)) for token in tokens)
-    return Scores(found.docs, found.values * (idf / _fts5_idf(total, len(found.docs)))) if len(found.docs) else found
+    idf = sum(lucene_idf(total, _frequency(run, field, token)) for token in tokens)
+    return Scores(found.docs, found.values * (idf / fts5_idf(total, len(found.docs)))) if len(found.docs) else found
 
 
 def matching(run: Run, field: Field, expression: str) -> Condition:
@@ -141,12 +142,17 @@ def _any_of(run: Run, field: Field, quoted: list[str]) -> Condition:
 
 
 def _token_scores(run: Run, field: Field, token: str) -> Scores:
-    found = _matches(run, field, _quote(token))
-    count = len(found.docs)
+    count = _frequency(run, field, token)
     if not count:
-        return found
+        return _nothing()
     total = _document_count(run, field)
-    return Scores(found.docs, found.values * (_lucene_idf(total, count) / _fts5_idf(total, count)))
+    idf, found_idf = lucene_idf(total, count), fts5_idf(total, count)
+    if count >= postings.COMMON:
+        return run.caches.postings(field).scores(
+            run.connection, escape_token(token), idf, lambda: _matches(run, field, _quote(token)), found_idf
+        )
+    found = _matches(run, field, _quote(token))
+    return Scores(found.docs, found.values * (idf / found_idf))
 
 
 def _matches(run: Run, field: Field, expression: str) -> Scores:
@@ -173,12 +179,7 @@ def restrict_live(run: Run, scores: Scores) -> Scores:
 def _document_count(run: Run, field: Field) -> int:
     """How many documents have a token in the field: the first number of FTS5's record of averages."""
     (record,) = run.connection.execute(f"SELECT block FROM {run.store.text(field)}_data WHERE id = 1").fetchone()  # noqa: S608
-    count = 0
-    for byte in record:
-        count = count << 7 | byte & 0x7F
-        if byte < 0x80:  # noqa: PLR2004 - the last byte of a number
-            break
-    return count
+    return read_number(record)
 
 
 def _frequency(run: Run, field: Field, token: str) -> int:
@@ -187,16 +188,6 @@ def _frequency(run: Run, field: Field, token: str) -> int:
         (escape_token(token),),
     ).fetchone()
     return 0 if found is None else int(found[0])
-
-
-def _lucene_idf(total: int, count: int) -> float:
-    return math.log(1 + (total - count + 0.5) / (count + 0.5))
-
-
-def _fts5_idf(total: int, count: int) -> float:
-    idf = math.log((total - count + 0.5) / (count + 0.5))
-    # As FTS5 does, so that tokens of more than half of the documents score at all.
-    return idf if idf > 0 else 1e-6
 
 
 def _nothing() -> Scores:

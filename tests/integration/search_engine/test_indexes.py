@@ -201,7 +201,7 @@ class TestLag:
             client.delete_row("t", Row([("id", 1)]), None)
             # The index still has the row as it was.
             found = table.search(TermQuery("word", "a"), EVERYTHING)
-            assert [dict((name, value) for name, value, _ in columns) for _, columns in found.rows] == [{"word": "a"}]
+            assert [{name: value for name, value, _ in columns} for _, columns in found.rows] == [{"word": "a"}]
         # What waits is not lost, and an engine without delay does not wait for it.
         with Tablestore(tmp_path) as service:
             assert Table.ids(_open(ots_client(service)), MatchAllQuery()) == []
@@ -261,7 +261,7 @@ def test_killed_while_writing(tmp_path):
         with Tablestore(tmp_path) as service:
             table = _open(ots_client(service))
             rows = {
-                key[0][1]: dict((name, value) for name, value, _ in columns)
+                key[0][1]: {name: value for name, value, _ in columns}
                 for key, columns in table.search(MatchAllQuery(), EVERYTHING, limit=100).rows
             }
             stored = {}

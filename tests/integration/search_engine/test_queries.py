@@ -26,6 +26,7 @@ from tablestore import (
     PrimaryKeySort,
     QueryOperator,
     RangeQuery,
+    Row,
     ScoreSort,
     Sort,
     SortMode,
@@ -39,6 +40,7 @@ from tablestore import (
 )
 
 from langchain_tablestore_memory.local import Tablestore, ots_client
+from langchain_tablestore_memory.local.search import postings, scores
 
 from .support import BY_SCORE, EVERYTHING, Table, refused
 
@@ -196,7 +198,9 @@ class TestAgainstPlainPython:
 
     @pytest.mark.parametrize("text", ["tea", "black cup", "tea tea water", "花 of"])
     @pytest.mark.parametrize("operator", [QueryOperator.OR, QueryOperator.AND])
-    def test_bm25(self, full, text, operator):
+    @pytest.mark.parametrize("common", [1, 10_000])
+    def test_bm25(self, full, monkeypatch, text, operator, common):
+        monkeypatch.setattr(postings, "COMMON", common)
         wanted = text.split()
         combine = any if operator == QueryOperator.OR else all
         expected = {
@@ -206,6 +210,21 @@ class TestAgainstPlainPython:
         }
         assert full.scores(MatchQuery("text", text, operator=operator), limit=1000) == pytest.approx(expected, rel=1e-9)
 
+    def test_bm25_of_common_words_while_rows_change(self, client, monkeypatch):
+        monkeypatch.setattr(scores, "_MANY", 5)
+        table = Table(client, before={number: row for number, row in ROWS.items() if number % 2})
+        random_ = random.Random(2)
+        for _ in range(30):
+            number = random_.randrange(SIZE + 20)
+            if random_.random() < 0.3:
+                client.delete_row("t", Row([("id", number)]), None)
+            else:
+                table.put(number, text=" ".join(random_.choices(WORDS, k=random_.randint(0, 5))))
+            monkeypatch.setattr(postings, "COMMON", 10_000)
+            expected = table.scores(MatchQuery("text", "tea of cup"))
+            monkeypatch.setattr(postings, "COMMON", 1)
+            assert table.scores(MatchQuery("text", "tea of cup")) == pytest.approx(expected, rel=1e-9)
+
     def test_bm25_of_a_phrase(self, full):
         wanted = ["tea", "of"]
         expected = {n: _bm25(wanted, row) for n, row in ROWS.items() if _count(wanted, _tokens(row))}
@@ -214,7 +233,7 @@ class TestAgainstPlainPython:
 
     def test_bool_adds_and_weighs(self, full):
         query = BoolQuery(
-            must_queries=[MatchQuery("text", "tea", weight=2.0), TermQuery("flag", True)],  # noqa: FBT003
+            must_queries=[MatchQuery("text", "tea", weight=2.0), TermQuery("flag", True)],
             filter_queries=[RangeQuery("number", 0)],
             should_queries=[MatchQuery("text", "cup"), TermQuery("word", "a", weight=0.5)],
         )
@@ -275,7 +294,7 @@ class TestVectors:
         query = [0.5, -1.0, 0.25, 1.0, 0.0, 0.125, -0.5, 1.5, 0.75]
         expected = {n: _SCORES[metric](query, v) for n, v in enumerate(vectors) if not filtered or n % 2 == 0}
         best = dict(sorted(expected.items(), key=lambda item: (-item[1], item[0]))[:15])
-        filter_ = TermQuery("even", True) if filtered else None  # noqa: FBT003
+        filter_ = TermQuery("even", True) if filtered else None
         found = table.scores(KnnVectorQuery("v", 15, query, filter_), limit=15)
         assert list(found) == list(best)
         assert found == pytest.approx(best, rel=1e-9)
@@ -322,7 +341,7 @@ class TestVectors:
         table = _vectors(client, VectorMetricType.VM_EUCLIDEAN, vectors)
         for query in vectors[:20]:
             expected = sorted((n for n in range(300) if n % 2 == 0), key=lambda n: math.dist(query, vectors[n]))[:7]
-            assert list(table.scores(KnnVectorQuery("v", 7, query, TermQuery("even", True)), limit=7)) == expected  # noqa: FBT003
+            assert list(table.scores(KnnVectorQuery("v", 7, query, TermQuery("even", True)), limit=7)) == expected
 
 
 class TestOrder:
@@ -361,7 +380,7 @@ class TestOrder:
     )
     @pytest.mark.parametrize("repeat_sort", [False, True])
     def test_pages_are_the_whole(self, full, sort, repeat_sort):
-        query = BoolQuery(should_queries=[MatchQuery("text", "tea of"), TermQuery("flag", True)])  # noqa: FBT003
+        query = BoolQuery(should_queries=[MatchQuery("text", "tea of"), TermQuery("flag", True)])
         whole = full.search(query, sort=sort, limit=1000)
         pages, token = [], None
         while token != b"":
@@ -437,7 +456,7 @@ class TestValues:
             TermQuery("flag", 1),
             RangeQuery("number", True),
             PrefixQuery("number", "1"),
-        ],  # noqa: FBT003
+        ],
     )
     def test_of_another_type(self, full, query):
         with refused():
@@ -455,7 +474,7 @@ class TestValues:
         table = Table(client, fields)
         table.put(1, day="2022-05-06", second=1_218_197_720)
         table.put(2, day="2022-05-05T20:00:00.500Z", second=-1)
-        assert table.ids(RangeQuery("day", "2022-05-06", "2022-05-07", True, False)) == [1, 2]  # noqa: FBT003
+        assert table.ids(RangeQuery("day", "2022-05-06", "2022-05-07", True, False)) == [1, 2]
         assert table.ids(TermQuery("day", "2022-05-06T04:00:00.500+08:00")) == [2]
         assert table.ids(ExistsQuery("second")) == [1]
         assert table.ids(TermQuery("second", "1218197720")) == [1]
