@@ -37,7 +37,7 @@ from langchain_tablestore_memory.core.columns import (
     row_size,
     split_text,
 )
-from langchain_tablestore_memory.core.documents import DEFAULT_TENANT, Document
+from langchain_tablestore_memory.core.documents import DEFAULT_TENANT, Document, document_name
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow, read_rows
 from langchain_tablestore_memory.core.schema import TableSchema
@@ -329,8 +329,13 @@ class DocumentTable:
 
     # Changing
 
-    def update(self, documents: Sequence[Document], index: SearchIndex) -> Program[None]:
-        """Change what is given of each document; those that are not there are stored."""
+    def update(self, documents: Sequence[Document], index: SearchIndex, *, create: bool) -> Program[int]:
+        """Change what is given of each document; those that are not there are stored, or left out.
+
+        Returns:
+            How many rows were written.
+        """
+        written = 0
         # Of several changes of one document, each builds on the one before: only different ones go out together.
         while documents:
             first: dict[Identity, Document] = {}
@@ -339,8 +344,9 @@ class DocumentTable:
                 identity = self.identity(self._key_of(document))
                 if first.setdefault(identity, document) is not document:
                     rest.append(document)
-            yield from self.change(list(first.values()), index)
+            written += yield from self.change(list(first.values()), index, only_if=None if create else _any_row)
             documents = rest
+        return written
 
     def change(
         self,
@@ -416,8 +422,7 @@ class DocumentTable:
         return self.key(document.document_id, self.tenant(document.tenant_id))
 
     def _name(self, document: Document) -> str:
-        name = f"document {document.document_id!r}"
-        return f"{name} of tenant {document.tenant_id!r}" if self.multi_tenant else name
+        return document_name(document.document_id, document.tenant_id if self.multi_tenant else None)
 
     def _content(self, document: Document, index: SearchIndex) -> list[tuple[str, Any]]:
         """The columns of text and embedding, where these are given."""
@@ -454,6 +459,10 @@ class DocumentTable:
                 columns[field] = form
         whole = split_text(METADATA_COLUMN, tagged_json.dumps(dict(metadata), name=f"metadata of {name}"))
         return [*columns.items(), *whole]
+
+
+def _any_row(_: StoredRow) -> bool:
+    return True
 
 
 def _is_copy(exact: Any, column: Any) -> bool:

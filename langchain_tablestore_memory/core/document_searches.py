@@ -17,6 +17,7 @@ from langchain_tablestore_memory.core.checks import check_count
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN
 from langchain_tablestore_memory.core.document_rows import DocumentTable
 from langchain_tablestore_memory.core.documents import Document, DocumentHit
+from langchain_tablestore_memory.core.hybrid import HybridSettings, fuse
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow
 from langchain_tablestore_memory.core.records import Page
@@ -249,6 +250,51 @@ class DocumentSearches:
 
         return self.with_index(search)
 
+    def hybrid_page(
+        self,
+        text: str,
+        vector: Any,
+        tenant_id: Tenants,
+        metadata_filter: Any,
+        *,
+        limit: int,
+        settings: HybridSettings | None,
+        columns: Columns,
+    ) -> Program[Page[DocumentHit]]:
+        """The documents that match, found by words, by vector or by both, in one ranking."""
+        settings = settings or HybridSettings()
+        if not isinstance(settings, HybridSettings):
+            raise InvalidArgumentError(f"settings is a {type(settings).__name__}. Give HybridSettings(...).")
+        check_count(limit, "limit", at_most=MAX_LIMIT)
+        vector_k, text_k = settings.fetches(limit)
+        legs: list[tuple[Scored, int]] = [
+            (self.vector_query(vector, vector_k), vector_k),
+            (self.text_query(text), text_k),
+        ]
+        pages = yield Together(
+            [
+                self.scored_page(scored, tenant_id, metadata_filter, limit=k, most=k, columns=columns)
+                for scored, k in legs
+            ]
+        )
+        by_vector, by_text = map(_by_key, pages)
+        ranking = fuse(
+            settings,
+            {key: hit.score or 0.0 for key, hit in by_vector.items()},
+            {key: hit.score or 0.0 for key, hit in by_text.items()},
+        )
+        return Page(
+            [
+                DocumentHit(
+                    (by_vector.get(key) or by_text[key]).document,
+                    score,
+                    vector_score=by_vector[key].score if key in by_vector else None,
+                    text_score=by_text[key].score if key in by_text else None,
+                )
+                for key, score in ranking[:limit]
+            ]
+        )
+
     def iterate(
         self,
         tenant_id: Tenants,
@@ -373,7 +419,7 @@ class DocumentSearches:
         return scope_of({"table": self.documents.name, "tenants": tenants, "filter": wanted, "search": what})
 
 
-def found_documents(page: Page[DocumentHit]) -> Mapping[tuple[str, str], DocumentHit]:
+def _by_key(page: Page[DocumentHit]) -> Mapping[tuple[str, str], DocumentHit]:
     """The hits of a page by key, in order."""
     return {(hit.document.tenant_id, hit.document.document_id): hit for hit in page.items}
 

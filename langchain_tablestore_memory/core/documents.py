@@ -58,3 +58,14 @@ class DocumentHit:
     score: float | None = None
     vector_score: float | None = field(default=None, kw_only=True)
     text_score: float | None = field(default=None, kw_only=True)
+
+
+def document_name(document_id: str, tenant_id: str | None = None) -> str:
+    """What a document is called in errors, `WriteError.failed` and `WriteError.stored` included.
+
+    Args:
+        document_id: Its id.
+        tenant_id: Whose it is; None where documents have no tenants.
+    """
+    name = f"document {document_id!r}"
+    return name if tenant_id is None else f"{name} of tenant {tenant_id!r}"

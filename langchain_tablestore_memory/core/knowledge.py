@@ -18,12 +18,11 @@ from langchain_tablestore_memory.core.document_searches import (
     DocumentSearches,
     Tenants,
     TextOperator,
-    found_documents,
 )
 from langchain_tablestore_memory.core.documents import Document, DocumentHit
-from langchain_tablestore_memory.core.hybrid import HybridSettings, fuse
+from langchain_tablestore_memory.core.hybrid import HybridSettings
 from langchain_tablestore_memory.core.operations import listing, operation
-from langchain_tablestore_memory.core.programs import Program, Together
+from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import Pages, Scan
 from langchain_tablestore_memory.core.records import Page
 from langchain_tablestore_memory.core.schema import PreparedScan, drop_table
@@ -36,7 +35,7 @@ from langchain_tablestore_memory.core.search_index import (
     with_search_index,
 )
 from langchain_tablestore_memory.core.writes import write_rows
-from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
+from langchain_tablestore_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import tablestore
@@ -225,14 +224,22 @@ class KnowledgeStore:
 
     update_document, aupdate_document = operation(_update_document)
 
-    def _update_documents(self, documents: Iterable[Document]) -> Program[None]:
-        """`update_document` for several."""
+    def _update_documents(self, documents: Iterable[Document], *, create: bool = True) -> Program[int]:
+        """`update_document` for several.
+
+        Args:
+            documents: What is given of each.
+            create: Whether to store documents that are not there; otherwise they are left out.
+
+        Returns:
+            How many rows were written. A document in which nothing changes is not.
+        """
         documents = self._documents.check_documents(documents)
 
-        def update(index: SearchIndex) -> Program[None]:
-            yield from self._documents.update(documents, index)
+        def update(index: SearchIndex) -> Program[int]:
+            return (yield from self._documents.update(documents, index, create=create))
 
-        yield from with_search_index(self._connection, self.index_schema, update)
+        return (yield from with_search_index(self._connection, self.index_schema, update))
 
     update_documents, aupdate_documents = operation(_update_documents)
 
@@ -573,41 +580,14 @@ class KnowledgeStore:
         Raises:
             InvalidArgumentError: As for `full_text_search` and `vector_search`.
         """
-        settings = settings or HybridSettings()
-        if not isinstance(settings, HybridSettings):
-            raise InvalidArgumentError(f"settings is a {type(settings).__name__}. Give HybridSettings(...).")
-        check_count(limit, "limit", at_most=MAX_LIMIT)
-        vector_k, text_k = settings.fetches(limit)
-        columns = Columns(meta_data_to_get, include_embedding=include_embedding)
-        legs = [
-            self._searches.scored_page(
-                self._searches.vector_query(query_vector, vector_k),
-                tenant_id,
-                metadata_filter,
-                limit=vector_k,
-                most=vector_k,
-                columns=columns,
-            ),
-            self._searches.scored_page(
-                self._searches.text_query(query), tenant_id, metadata_filter, limit=text_k, columns=columns
-            ),
-        ]
-        by_vector, by_text = map(found_documents, (yield Together(legs)))
-        ranking = fuse(
-            settings,
-            {key: hit.score or 0.0 for key, hit in by_vector.items()},
-            {key: hit.score or 0.0 for key, hit in by_text.items()},
-        )
-        return Page(
-            [
-                DocumentHit(
-                    (by_vector.get(key) or by_text[key]).document,
-                    score,
-                    vector_score=by_vector[key].score if key in by_vector else None,
-                    text_score=by_text[key].score if key in by_text else None,
-                )
-                for key, score in ranking[:limit]
-            ]
+        return self._searches.hybrid_page(
+            query,
+            query_vector,
+            tenant_id,
+            metadata_filter,
+            limit=limit,
+            settings=settings,
+            columns=Columns(meta_data_to_get, include_embedding=include_embedding),
         )
 
     hybrid_search, ahybrid_search = operation(_hybrid_search)
