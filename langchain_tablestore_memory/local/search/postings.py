@@ -1,8 +1,11 @@
-"""Where the common tokens of a TEXT field are, kept in memory.
+"""The postings of a TEXT field: in which documents a token is, how often, and what BM25 makes of it.
 
-FTS5 takes about two microseconds for each document that it scores, which is nothing for most words and a fifth of a
-second for a word that is in each of 100,000 documents. So tokens of many documents are kept as arrays from their
-first search on, together with the lengths of all documents, and follow the index's log of changes.
+FTS5 keeps them, and lists a token's places quickly; its own ``bm25()`` looks up the length of every document, which
+takes four times as long. So the lengths of all documents are kept in memory here, as well as the postings of common
+tokens from their first search on. Both follow the index's log of changes.
+
+The service scores as older Lucene does: ``idf · f · (k1 + 1) / (f + k1 · (1 - b + b · length / average))`` with
+``k1 = 1.2`` and ``b = 0.75``.
 """
 
 from __future__ import annotations
@@ -19,15 +22,14 @@ from .scores import Docs, Scores
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
 
     from .definitions import Field
     from .store import Store
 
 K1: Final = 1.2
 B: Final = 0.75
-# Tokens of fewer documents are left to FTS5.
-COMMON: Final = 2000
+# Tokens with fewer places are asked for anew each time.
+COMMON: Final = 1000
 # How many entries are kept, at 12 bytes each.
 _MAX_ENTRIES: Final = 4_000_000
 # After more changes than this all is forgotten, which costs less than following them.
@@ -57,47 +59,46 @@ class Postings:
         self._lock = threading.Lock()
         self._seq = -1
         self._lengths: _Counts = np.zeros(0, np.int32)
+        # How many documents have a token, and how many tokens there are.
+        self._count = 0
         self._total = 0
         self._norms: np.ndarray[Any, Any] | None = None
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def scores(
-        self, connection: sqlite3.Connection, token: str, idf: float, find: Callable[[], Scores], found_idf: float
-    ) -> Scores:
+    def scores(self, connection: sqlite3.Connection, token: str) -> Scores | None:
         """Score the documents that have a token.
 
         Args:
             connection: A connection whose view of the data is searched.
             token: The token in FTS5's form.
-            idf: What the token's rarity counts.
-            find: Asks FTS5 for the documents and their scores.
-            found_idf: The rarity that FTS5 reckons with.
 
         Returns:
-            The documents with BM25's scores.
+            The documents with BM25's scores; None where the view is older than what is known here.
         """
         with self._lock:
             if not self._refresh(connection):
-                found = find()
-                return Scores(found.docs, found.values * (idf / found_idf))
-            norms = self._norms
-            if norms is None:
-                average = self._total / max(1, int(np.count_nonzero(self._lengths)))
-                norms = self._norms = K1 * (1 - B + B * self._lengths / average)
-            entry = self._entries.get(token)
-            if entry is None:
-                entry = self._add(token, find(), found_idf, norms)
-            self._entries.move_to_end(token)
-            counts = entry.counts
-            return Scores(entry.docs, idf * (K1 + 1) * counts / (counts + norms[entry.docs]))
+                return None
+            docs, counts = self._entry(connection, token)
+            if self._norms is None:
+                average = self._total / max(1, self._count)
+                self._norms = K1 * (1 - B + B * self._lengths / average)
+            idf = lucene_idf(self._count, len(docs))
+            return Scores(docs, idf * (K1 + 1) * counts / (counts + self._norms[docs]))
 
-    def _add(self, token: str, found: Scores, found_idf: float, norms: np.ndarray[Any, Any]) -> _Entry:
-        """Work out of FTS5's scores how often each document has the token."""
-        shares = found.values / found_idf
-        counts = np.rint(shares * norms[found.docs] / (K1 + 1 - shares)).astype(np.int32)
-        entry = self._entries[token] = _Entry(found.docs, counts)
-        while len(self._entries) > 1 and sum(len(kept.docs) for kept in self._entries.values()) > _MAX_ENTRIES:
-            self._entries.popitem(last=False)
+    def _entry(self, connection: sqlite3.Connection, token: str) -> _Entry:
+        known = self._entries.get(token)
+        if known is not None:
+            self._entries.move_to_end(token)
+            return known
+        sql = f"SELECT doc FROM {self._store.places(self._field)} WHERE term = ?"  # noqa: S608 - the name is ours
+        found = connection.execute(sql, (token,)).fetchall()
+        places = np.fromiter([doc for (doc,) in found], np.int64, len(found))
+        docs, counts = np.unique(places, return_counts=True)
+        entry = _Entry(docs, counts.astype(np.int32))
+        if len(places) >= COMMON:
+            self._entries[token] = entry
+            while len(self._entries) > 1 and sum(len(kept.docs) for kept in self._entries.values()) > _MAX_ENTRIES:
+                self._entries.popitem(last=False)
         return entry
 
     def _forget(self) -> None:
@@ -127,6 +128,7 @@ class Postings:
         for doc, size in connection.execute(f"SELECT id, sz FROM {table}"):  # noqa: S608
             self._lengths[doc] = read_number(size)
         self._total = int(self._lengths.sum())
+        self._count = int(np.count_nonzero(self._lengths))
 
     def _follow(self, connection: sqlite3.Connection) -> None:
         changes = connection.execute(
@@ -145,8 +147,10 @@ class Postings:
             grown[: len(self._lengths)] = self._lengths
             self._lengths = grown
         self._total -= int(self._lengths[docs].sum())
+        self._count -= int(np.count_nonzero(self._lengths[docs]))
         self._lengths[docs] = [len(tokens.get(doc, ())) for (doc,) in changes]
         self._total += int(self._lengths[docs].sum())
+        self._count += int(np.count_nonzero(self._lengths[docs]))
         self._norms = None
         for token, entry in self._entries.items():
             self._entries[token] = _changed(entry, docs, {doc: words.count(token) for doc, words in tokens.items()})

@@ -73,6 +73,10 @@ class Store:
         """The table of the tokens of a TEXT field."""
         return f"{self._prefix}_terms_{field.number}"
 
+    def places(self, field: Field) -> str:
+        """The table of the places of the tokens of a TEXT field."""
+        return f"{self._prefix}_places_{field.number}"
+
     def vectors(self, field: Field) -> str:
         """The table of a VECTOR field."""
         return f"{self._prefix}_vectors_{field.number}"
@@ -103,6 +107,7 @@ class Store:
             text = self.text(field)
             connection.execute(f"CREATE VIRTUAL TABLE {text} USING fts5(tokens, tokenize='ascii')")
             connection.execute(f"CREATE VIRTUAL TABLE {self.terms(field)} USING fts5vocab({text}, row)")
+            connection.execute(f"CREATE VIRTUAL TABLE {self.places(field)} USING fts5vocab({text}, instance)")
         for field in self._vectors:
             connection.execute(f"CREATE TABLE {self.vectors(field)} (doc INTEGER PRIMARY KEY, vector BLOB NOT NULL)")
         connection.execute(f"CREATE TABLE {self.log} (seq INTEGER PRIMARY KEY, doc INTEGER NOT NULL)")
@@ -120,7 +125,7 @@ class Store:
         """
         tables = [self.docs, self.values, self.log, self.queue]
         for field in self._texts:
-            tables += [self.terms(field), self.text(field)]
+            tables += [self.terms(field), self.places(field), self.text(field)]
         tables += [self.vectors(field) for field in self._vectors]
         for table in tables:
             connection.execute(f"DROP TABLE {table}")

@@ -1,8 +1,7 @@
-"""Full text over one TEXT field: Lucene's BM25 from FTS5's.
+"""Full text over one TEXT field: conditions for SQL, and scores.
 
-The service scores as older Lucene does: ``idf · f · (k1 + 1) / (f + k1 · (1 - b + b · length / average))`` with
-``k1 = 1.2`` and ``b = 0.75``. FTS5's ``bm25()`` differs from it in the idf only, so each token is asked for on its
-own and its scores are multiplied by the quotient of the two. Of a phrase the idf is the sum of its tokens'.
+The scores of tokens are those of `postings`. Phrases are left to FTS5, whose ``bm25()`` differs from Lucene's in the
+idf only: its scores are multiplied by the quotient of the two. Of a phrase the idf is the sum of its tokens'.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from . import postings
 from .postings import fts5_idf, lucene_idf, read_number
 from .run import NONE, Condition, join
 from .scores import Scores, constant, union
@@ -142,17 +140,14 @@ def _any_of(run: Run, field: Field, quoted: list[str]) -> Condition:
 
 
 def _token_scores(run: Run, field: Field, token: str) -> Scores:
-    count = _frequency(run, field, token)
-    if not count:
-        return _nothing()
-    total = _document_count(run, field)
-    idf, found_idf = lucene_idf(total, count), fts5_idf(total, count)
-    if count >= postings.COMMON:
-        return run.caches.postings(field).scores(
-            run.connection, escape_token(token), idf, lambda: _matches(run, field, _quote(token)), found_idf
-        )
+    known = run.caches.postings(field).scores(run.connection, escape_token(token))
+    if known is not None:
+        return known
     found = _matches(run, field, _quote(token))
-    return Scores(found.docs, found.values * (idf / found_idf))
+    if not len(found.docs):
+        return found
+    total, count = _document_count(run, field), len(found.docs)
+    return Scores(found.docs, found.values * (lucene_idf(total, count) / fts5_idf(total, count)))
 
 
 def _matches(run: Run, field: Field, expression: str) -> Scores:
