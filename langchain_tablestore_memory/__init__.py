@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         AuthenticationError,
         ConfigurationError,
         CursorError,
+        EmbeddingError,
         FilterError,
         InvalidArgumentError,
         MessageDecodeError,
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     )
     from langchain_tablestore_memory.filters import Filters
     from langchain_tablestore_memory.offline import OfflineChatModel
+    from langchain_tablestore_memory.retrievers import TablestoreRetriever
+    from langchain_tablestore_memory.vectorstores import TablestoreVectorStore
 
 __version__ = "0.1.0"
 
@@ -79,6 +82,7 @@ _MODULES = {
         "AuthenticationError",
         "ConfigurationError",
         "CursorError",
+        "EmbeddingError",
         "FilterError",
         "InvalidArgumentError",
         "MessageDecodeError",
@@ -93,6 +97,8 @@ _MODULES = {
     ),
     "filters": ("Filters",),
     "offline": ("OfflineChatModel",),
+    "retrievers": ("TablestoreRetriever",),
+    "vectorstores": ("TablestoreVectorStore",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -103,6 +109,7 @@ __all__ = [
     "CursorError",
     "Document",
     "DocumentHit",
+    "EmbeddingError",
     "FilterError",
     "Filters",
     "HistoryEntry",
@@ -129,6 +136,8 @@ __all__ = [
     "SessionRegistry",
     "TablestoreChatMessageHistory",
     "TablestoreMemoryError",
+    "TablestoreRetriever",
+    "TablestoreVectorStore",
     "TimeRange",
     "UnavailableError",
     "WriteError",
