@@ -32,7 +32,7 @@ def apply_change(
     key: bytes,
     before: Row | None,
     after: Row | None,
-    searchable: int | None,
+    searchable: int | None = None,
 ) -> None:
     """Change a row, and its table's indexes with it.
 

@@ -9,10 +9,10 @@ from langchain_tablestore_memory.local.catalogue import change_table, load_sourc
 from langchain_tablestore_memory.local.definitions import check_indexable
 from langchain_tablestore_memory.local.errors import RequestError, parameter_invalid
 from langchain_tablestore_memory.local.messages import parse, search
-from langchain_tablestore_memory.local.plainbuffer import decode_row, encode_answer, encode_row
 
 from .caches import Caches
 from .definitions import check_time_to_live, describe, make_search_index
+from .rows import decode_stored, select_columns
 from .run import Condition, Run
 from .searching import Projection, carry_out, encode_hits, make_projection, plan_search
 
@@ -226,7 +226,7 @@ def _fill(connection: sqlite3.Connection, table: Table, index: SearchIndex) -> N
     cursor = connection.execute(f"SELECT key, row FROM {table.rows.name}")  # noqa: S608 - the name is ours
     while found := cursor.fetchmany(_FILL_BATCH):
         for key, row in found:
-            index.store.apply(connection, key, None, decode_row(row))
+            index.store.apply(connection, key, None, decode_stored(row))
 
 
 def _read_rows(connection: sqlite3.Connection, target: _Target, hits: list[Hit], projection: Projection) -> list[bytes]:
@@ -237,10 +237,5 @@ def _read_rows(connection: sqlite3.Connection, target: _Target, hits: list[Hit],
         row = index.store.indexed_row(connection, hit.key) if waiting else None
         if row is None:
             row = connection.execute(table.rows.get, (hit.key,)).fetchone()[0]
-        if projection.names is None:
-            rows.append(encode_answer([row]))
-            continue
-        key, cells = decode_row(row)
-        chosen = [cell for cell in cells if cell.name in projection.names]
-        rows.append(encode_answer([encode_row(key, chosen)]))
+        rows.append(select_columns(row, projection.names))
     return rows

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tablestore_memory.local.messages import search
-from langchain_tablestore_memory.local.plainbuffer import decode_row, encode_row
 
-from .values import newest_values, read_scalars, read_tokens, read_vector
+from .rows import column_values, decode_stored, encode_stored, newest_time
+from .values import read_scalars, read_tokens, read_vector
 
 if TYPE_CHECKING:
     import sqlite3
@@ -162,10 +162,9 @@ class Store:
             if before is not None:
                 self._remove(connection, key)
             return
-        old = {} if before is None else newest_values(before)
-        new = newest_values(after)
-        newest = max((cell.timestamp for cell in after.cells), default=None)
-        row = [key, newest, *(_scalar(field, new) for field in self._columns)]
+        old = {} if before is None else column_values(before)
+        new = column_values(after)
+        row = [key, newest_time(after), *(_scalar(field, new) for field in self._columns)]
         (doc,) = connection.execute(self._put_doc, row).fetchone()
         self._put_arrays(connection, doc, old, new)
         changed = self._put_texts(connection, doc, old, new)
@@ -336,8 +335,8 @@ def _changed(fields: list[Field], old: dict[bytes, bytes], new: dict[bytes, byte
 
 
 def _encode(row: Row | None) -> bytes | None:
-    return None if row is None else encode_row(row.key, row.cells)
+    return None if row is None else encode_stored(row)
 
 
 def _decode(row: bytes | None) -> Row | None:
-    return None if row is None else decode_row(row)
+    return None if row is None else decode_stored(row)

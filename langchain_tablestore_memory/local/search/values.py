@@ -18,8 +18,6 @@ from langchain_tablestore_memory.local.values import BLOB, BOOLEAN, DOUBLE, INTE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_tablestore_memory.local.plainbuffer import Row
-
     from .definitions import Field
 
 Scalar = int | float | str
@@ -42,21 +40,6 @@ _UNSAFE: Final = re.compile("[\x00-/:-`{-\x7f\ue000-\ue0ff]")
 _UNSAFE_OR_GLUE: Final = re.compile("[\x00\x02-/:-`{-\x7f\ue000-\ue0ff]")
 _PRIVATE_USE: Final = 0xE000
 _ESCAPE: Final = "\ue0ff"
-
-
-def newest_values(row: Row) -> dict[bytes, bytes]:
-    """Map a row's columns, those of the primary key too, to their newest values.
-
-    Args:
-        row: The row.
-
-    Returns:
-        The encoded values.
-    """
-    values = {cell.name: cell.value for cell in row.key}
-    for cell in row.cells:
-        values.setdefault(cell.name, cell.value)
-    return values
 
 
 def read_scalars(field: Field, value: bytes) -> list[Scalar]:
