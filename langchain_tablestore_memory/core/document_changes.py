@@ -85,7 +85,7 @@ def _repeat(
     # A filter that the index does not answer is refused before anything is waited for.
     yield from searches.count(tenants or None, wanted)
     synced = yield from is_synced(searches.connection, searches.schema, timeout=timeout)
-    if not synced and filters.has_text(wanted):
+    if not synced and filters.is_scored(wanted):
         raise UnavailableError(
             f"The search index has not caught up with its table after {timeout} s, and it alone answers $text and "
             "$phrase. Nothing was changed. Try again, or wait longer.",
@@ -105,7 +105,7 @@ def _repeat(
 
 def _row_test(documents: DocumentTable, wanted: filters.Filter, tenants: Sequence[str]) -> Callable[[StoredRow], bool]:
     """Whether a row of the table is one of those that are meant."""
-    matches = None if filters.has_text(wanted) else filters.predicate(wanted)
+    matches = None if filters.is_scored(wanted) else filters.predicate(wanted)
 
     def test(row: StoredRow) -> bool:
         if tenants and row.key[documents.tenant_field] not in tenants:  # type: ignore[index]

@@ -193,10 +193,10 @@ class DocumentSearches:
         start = decode_token(token, scope)
 
         def search(index: SearchIndex) -> Program[Page[DocumentHit]]:
-            if filters.has_text(wanted) and not order_by:
-                text, _ = filters.to_scored_query(wanted, index.fields)
+            if filters.is_scored(wanted) and not order_by:
+                scored, _ = filters.to_scored_query(self._nearest_of(tenants, wanted), index.fields)
                 theirs = self._condition(index, tenants, filters.Filters.all())
-                query = tablestore.BoolQuery(must_queries=[text], filter_queries=[theirs] if theirs else [])
+                query = tablestore.BoolQuery(must_queries=[scored], filter_queries=[theirs] if theirs else [])
                 order = BY_SCORE
             else:
                 query = self._condition(index, tenants, wanted) or tablestore.MatchAllQuery()
@@ -408,8 +408,14 @@ class DocumentSearches:
             field = self.documents.tenant_field
             queries.append(TermQuery(field, tenants[0]) if len(tenants) == 1 else TermsQuery(field, list(tenants)))
         if wanted != filters.Filters.all():
-            queries.append(filters.to_query(wanted, index.fields))
+            queries.append(filters.to_query(self._nearest_of(tenants, wanted), index.fields))
         return conjunction(queries)
+
+    def _nearest_of(self, tenants: Sequence[str], wanted: filters.Filter) -> filters.Filter:
+        """The filter in which the nearest vectors are those of the tenants."""
+        if not tenants or self.documents.tenant_field is None:
+            return wanted
+        return filters.among(wanted, filters.Filters.In(self.documents.tenant_field, tenants))
 
     def _routing(self, index: SearchIndex, tenants: Sequence[str]) -> Sequence[Sequence[tuple[str, Any]]]:
         field = self.documents.tenant_field

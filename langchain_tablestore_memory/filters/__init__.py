@@ -7,7 +7,7 @@ service evaluates on rows (`to_condition`), and as a query of a search index (`t
 from langchain_tablestore_memory.filters.condition import to_condition
 from langchain_tablestore_memory.filters.language import Filters, parse
 from langchain_tablestore_memory.filters.predicate import matches, predicate
-from langchain_tablestore_memory.filters.search import FieldKind, FieldType, has_text, to_query, to_scored_query
+from langchain_tablestore_memory.filters.search import FieldKind, FieldType, among, is_scored, to_query, to_scored_query
 from langchain_tablestore_memory.filters.tree import Filter, fields, walk
 
 __all__ = [
@@ -15,8 +15,9 @@ __all__ = [
     "FieldType",
     "Filter",
     "Filters",
+    "among",
     "fields",
-    "has_text",
+    "is_scored",
     "matches",
     "parse",
     "predicate",

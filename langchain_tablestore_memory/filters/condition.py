@@ -25,6 +25,7 @@ from langchain_tablestore_memory.filters.tree import (
     Filter,
     In,
     Like,
+    Nearest,
     Not,
     Or,
     Prefix,
@@ -84,7 +85,7 @@ def to_condition(
         ```
     """
     for node in walk(filter):
-        if isinstance(node, Text):
+        if isinstance(node, Text | Nearest):
             raise refuse_text(node)
     reader = _Reader(lambda name: name in fixed or columns(name))
     conjuncts = [

@@ -29,6 +29,7 @@ from langchain_tablestore_memory.filters.tree import (
     In,
     Like,
     Match,
+    Nearest,
     Not,
     Or,
     Prefix,
@@ -86,7 +87,9 @@ class FieldKind:
         """The operators that it answers."""
         if self.type is FieldType.TEXT:
             return ("$text", "$phrase", "$exists")
-        if self.type in {FieldType.VECTOR, FieldType.OTHER}:
+        if self.type is FieldType.VECTOR:
+            return ("vector_query", "$exists")
+        if self.type is FieldType.OTHER:
             return ("$exists",)
         if self.is_list:
             return ("$contains", "$contains_any", "$contains_all", "$exists")
@@ -128,7 +131,7 @@ def to_scored_query(
     filter: Filter,  # noqa: A002 - what callers call it
     fields: Mapping[str, FieldKind],
 ) -> tuple[tablestore.Query, bool]:
-    """Turn a filter into a query in which full-text conditions add to the score, and nothing else does.
+    """Turn a filter into a query in which conditions on words and vectors add to the score, and nothing else does.
 
     Returns:
         The query, and whether it scores anything.
@@ -137,18 +140,32 @@ def to_scored_query(
         FilterError: As `to_query`.
     """
     conjuncts = filter.filters if isinstance(filter, And) else (filter,)
-    scored = [to_query(node, fields) for node in conjuncts if has_text(node)]
+    scored = [to_query(node, fields) for node in conjuncts if is_scored(node)]
     if not scored:
         return to_query(filter, fields), False
-    unscored = [to_query(node, fields) for node in conjuncts if not has_text(node)]
+    unscored = [to_query(node, fields) for node in conjuncts if not is_scored(node)]
     if len(scored) == 1 and not unscored:
         return scored[0], True
     return tablestore.BoolQuery(must_queries=scored, filter_queries=unscored), True
 
 
-def has_text(filter: Filter) -> bool:  # noqa: A002 - as above
-    """Whether a filter has full-text conditions, which only searches answer."""
-    return any(isinstance(node, Text) for node in walk(filter))
+def is_scored(filter: Filter) -> bool:  # noqa: A002 - as above
+    """Whether a filter has conditions on words or vectors, which only searches answer."""
+    return any(isinstance(node, Text | Nearest) for node in walk(filter))
+
+
+def among(filter: Filter, condition: Filter) -> Filter:  # noqa: A002 - as above
+    """The filter in which the nearest vectors are looked for among rows that fulfil a condition."""
+    match filter:
+        case Nearest(name, vector, top_k, rows):
+            return Nearest(name, vector, top_k, condition if rows == All() else And((rows, condition)))
+        case And(filters):
+            return And(tuple(among(child, condition) for child in filters))
+        case Or(filters):
+            return Or(tuple(among(child, condition) for child in filters))
+        case Not(child):
+            return Not(among(child, condition))
+    return filter
 
 
 class _Reader:
@@ -171,23 +188,32 @@ class _Reader:
                 )
             case Not(child):
                 return tablestore.BoolQuery(must_not_queries=[self.read(child)])
+            case Nearest(name, vector, top_k, among):
+                self._check(name, node.operator)
+                condition = None if among == All() else self.read(among)
+                return tablestore.KnnVectorQuery(name, top_k, list(vector), condition)
             case Compare() | In() | Exists() | Prefix() | Like() | Contains() | Text():
                 return self._leaf(node)
         raise AssertionError(node)
 
-    def _leaf(self, leaf: Compare | In | Exists | Prefix | Like | Contains | Text) -> tablestore.Query:
-        kind = self.fields.get(leaf.field)
+    def _check(self, name: str, operator: str) -> FieldKind:
+        """What a field holds, where it can be asked so."""
+        kind = self.fields.get(name)
         if kind is None:
             raise FilterError(
-                f"Searches cannot filter by {leaf.field!r}: it is not declared. There are: "
+                f"Searches cannot filter by {name!r}: it is not declared. There are: "
                 f"{', '.join(sorted(self.fields)) or 'no fields'}. Declare it where the store is made, in filterable."
             )
-        operator = _operator(leaf)
         if operator not in kind.operators:
             raise FilterError(
-                f"{operator} cannot be asked of {leaf.field!r}, which is declared to hold {kind.describe()}. It takes: "
+                f"{operator} cannot be asked of {name!r}, which is declared to hold {kind.describe()}. It takes: "
                 f"{', '.join(kind.operators)}."
             )
+        return kind
+
+    def _leaf(self, leaf: Compare | In | Exists | Prefix | Like | Contains | Text) -> tablestore.Query:
+        operator = _operator(leaf)
+        kind = self._check(leaf.field, operator)
         match leaf:
             case Exists(name):
                 return tablestore.ExistsQuery(name)

@@ -265,3 +265,27 @@ def test_kinds_of_the_fields_of_an_index(wire_type, kind):
 
 def test_a_field_that_is_not_indexed_can_be_asked_nothing():
     assert kind_of(ts.FieldSchema("x", ts.FieldType.KEYWORD, index=False)).operators == ("$exists",)
+
+
+# --- Vectors ------------------------------------------------------------------------------------------------
+
+
+def test_vectors_become_queries_for_the_nearest_ones():
+    kinds = {**KINDS, "embedding": FieldKind(FieldType.VECTOR)}
+    nearest = Filters.vector_query("embedding", [1, 0.5], top_k=3, metadata_filter=Filters.eq("year", 1))
+    query, scored = to_scored_query(nearest, kinds)
+    assert scored
+    assert (query.field_name, query.top_k, query.float32_query_vector) == ("embedding", 3, [1.0, 0.5])
+    assert isinstance(query.filter, ts.TermQuery)
+    with pytest.raises(FilterError, match="vector_query cannot be asked of 'year'"):
+        to_query(Filters.vector_query("year", [1.0]), kinds)
+    with pytest.raises(FilterError, match="vector_query on 'embedding' is answered by searches only"):
+        matches(nearest, {})
+
+
+@pytest.mark.parametrize(
+    "arguments", [("x", []), ("x", "1"), ("x", [1, "2"]), ("x", [float("nan")]), ("x", [1], 0), ("", [1])]
+)
+def test_vectors_that_are_none_are_refused(arguments):
+    with pytest.raises(FilterError):
+        Filters.vector_query(*arguments)

@@ -75,7 +75,8 @@ class TestExactness:
             assert metadata_with_types(found.metadata) == metadata_with_types(metadata)
 
     @pytest.mark.parametrize("text", [None, "", "Tea", "茶" * 800_000])
-    async def test_text_returns_exactly(self, store, text):
+    async def test_text_returns_exactly(self, open_store, text):
+        store = open_store(analyzer="split")
         await store.put_document(Document("d1", text=text))
         assert (await store.get_document("d1")).text == text
         assert (await store.search_documents()).items[0].document.text == text
@@ -227,7 +228,8 @@ class TestUpdating:
         assert await store.count_documents(metadata_filter={"tags": {"$contains": "a"}}) == 0
         assert await store.count_documents(metadata_filter={"tags": {"$contains": "b"}}) == 1
 
-    async def test_long_text_leaves_nothing_behind(self, store):
+    async def test_long_text_leaves_nothing_behind(self, open_store):
+        store = open_store(analyzer="split")
         await store.put_document(Document("d1", text="茶" * 800_000))
         await store.update_document(Document("d1", text="a" * 2_097_152))
         assert (await store.get_document("d1")).text == "a" * 2_097_152

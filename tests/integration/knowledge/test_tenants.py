@@ -172,3 +172,12 @@ async def test_a_table_with_tenants_is_not_opened_without(filled, open_store):
 def test_tenants_need_a_key_column(connection):
     with pytest.raises(ValueError, match="tenant_field"):
         KnowledgeStore(connection, 3, enable_multi_tenant=True, tenant_field=None)
+
+
+async def test_the_nearest_vectors_in_a_filter_are_the_tenant_s(filled):
+    for name in NAMES:
+        page = await filled.search_documents(name, Filters.vector_query("embedding", [1, 0, 0], top_k=10))
+        expected = await filled.vector_search([1, 0, 0], 10, name)
+        assert [(h.document.document_id, h.score) for h in page.items] == [
+            (h.document.document_id, h.score) for h in expected.items
+        ]
