@@ -135,8 +135,7 @@ class Tables:
         with self._database.write() as connection:
             table = _find_table(connection, request.table_name)
             if table.search_indexes:
-                names = ", ".join(index.name for index in table.search_indexes)
-                raise parameter_invalid(f"Table has search indexes ({names}). Delete them first.")
+                raise parameter_invalid(f"Table[{table.name}] who has at least one search index cannot be deleted")
             remove_table(connection, table)
         self._catalogue.forget()
         return b""
