@@ -189,8 +189,11 @@ class DocumentSearches:
         """One page of the documents that match, in order; best first where the filter asks for text instead."""
         check_count(limit, "limit", at_most=MAX_LIMIT)
         tenants, wanted = self.documents.tenants(tenant_id), filters.parse(metadata_filter)
-        scope = self._scope(tenants, wanted, f"by {list(order_by)}")
-        start = decode_token(token, scope)
+
+        def scope() -> Sequence[str]:
+            return self._scope(tenants, wanted, f"by {list(order_by)}")
+
+        start = None if token is None else decode_token(token, scope())
 
         def search(index: SearchIndex) -> Program[Page[DocumentHit]]:
             if filters.is_scored(wanted) and not order_by:
@@ -204,7 +207,7 @@ class DocumentSearches:
             search = self._search(index, query, tenants, columns, order)
             found = yield from search.collect(limit, start)
             hits = yield from self._hits(found.hits, columns)
-            return Page(hits, encode_token(scope, found.token))
+            return Page(hits, None if found.token is None else encode_token(scope(), found.token))
 
         return self.with_index(search)
 
