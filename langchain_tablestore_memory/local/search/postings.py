@@ -80,7 +80,8 @@ class Postings:
                 return None
             docs, counts = self._entry(connection, token)
             if self._norms is None:
-                average = self._total / max(1, self._count)
+                # Where no document has a word there is nothing to score, and nothing to divide by.
+                average = self._total / max(1, self._count) or 1.0
                 self._norms = K1 * (1 - B + B * self._lengths / average)
             idf = lucene_idf(self._count, len(docs))
             return Scores(docs, idf * (K1 + 1) * counts / (counts + self._norms[docs]))
