@@ -17,7 +17,13 @@ from uuid import uuid4
 from langchain_tablestore_memory.core.checks import check_id
 from langchain_tablestore_memory.core.documents import Document, document_name
 from langchain_tablestore_memory.core.programs import Outside, Program, Together
-from langchain_tablestore_memory.errors import ConfigurationError, EmbeddingError, InvalidArgumentError, WriteError
+from langchain_tablestore_memory.errors import (
+    ConfigurationError,
+    EmbeddingError,
+    InvalidArgumentError,
+    ServiceError,
+    WriteError,
+)
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document as LangChainDocument
@@ -154,7 +160,7 @@ class Ingestion:
         )
         if isinstance(error, EmbeddingError):
             return _caused(EmbeddingError(f"{error} {state}", failed=failed, stored=stored), error.__cause__)
-        if isinstance(error, WriteError):
+        if isinstance(error, WriteError) or (isinstance(error, ServiceError) and stored):
             described = WriteError(
                 f"{error.__cause__ or error} {state}",
                 failed=failed,

@@ -130,8 +130,9 @@ class TablestoreVectorStore(VectorStore):
             "id_field": id_field,
             "tenant_field": tenant_field,
         }
-        # Also without a dimension, so that wrong settings are refused here and not by the first call.
-        checked = KnowledgeStore(self._connection, dimension or (None if embedding is None else 1), **self._options)
+        # Also where the dimension is not known yet, so that wrong settings are refused here and not by the first call.
+        provisional = 1 if dimension is None and embedding is not None else dimension
+        checked = KnowledgeStore(self._connection, provisional, **self._options)
         self._knowledge = checked if embedding is None or dimension is not None else None
 
     @classmethod
