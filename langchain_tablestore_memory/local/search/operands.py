@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_tablestore_memory.local.errors import parameter_invalid
 from langchain_tablestore_memory.local.messages import search
@@ -176,3 +176,54 @@ def _mismatch(field: Field, value: Operand, query_name: str) -> RequestError:
     return parameter_invalid(
         f"[{query_name}] field: {field.name} is a {field.type_name} and cannot be compared with this {kind} value"
     )
+
+
+def minimum_should_match(message: Any, count: int, default: int) -> int:
+    """Read how many clauses must match.
+
+    Args:
+        message: A message with both forms of the setting.
+        count: How many clauses there are.
+        default: What holds where nothing is given.
+
+    Returns:
+        The number, 0 for none; more than `count` where it cannot be met.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``: the text is neither a number nor a percentage.
+    """
+    if message.HasField("new_minimum_should_match"):
+        given = message.new_minimum_should_match.strip()
+        number = given.removesuffix("%")
+        try:
+            value = int(number)
+        except ValueError:
+            raise parameter_invalid(
+                f"minimum_should_match [{given}] must be a number such as 2 or -1, or a percentage such as 75%"
+            ) from None
+        if given.endswith("%"):
+            value = int(count * value / 100)
+            return max(0, count + value) if number.startswith("-") else value
+    elif message.HasField("minimum_should_match"):
+        value = message.minimum_should_match
+    else:
+        return default
+    return max(0, count + value) if value < 0 else value
+
+
+def weight_of(message: Any) -> float:
+    """Read what a query's scores are multiplied by.
+
+    Args:
+        message: A message with a weight.
+
+    Returns:
+        The weight, 1 where none is given.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``: it is negative, infinite or no number.
+    """
+    weight = message.weight if message.HasField("weight") else 1.0
+    if not 0 <= weight < float("inf"):
+        raise parameter_invalid(f"weight must be a number of at least 0, not {weight}")
+    return float(weight)

@@ -15,7 +15,7 @@ from langchain_tablestore_memory.local.messages import parse, search
 
 from . import text
 from .definitions import unsupported
-from .operands import bound_condition, decode_variant, like, term_condition
+from .operands import bound_condition, decode_variant, like, minimum_should_match, term_condition, weight_of
 from .run import ALL, NONE, Condition, Run, is_not, join, one_of
 from .scores import Scores, add_to, constant, union
 from .text import Tokens
@@ -292,7 +292,7 @@ def _match_all(_compiler: Compiler, _message: Any) -> Query:
 
 def _match(compiler: Compiler, message: Any) -> Query:
     field = compiler.field(message.field_name, "match query")
-    weight = _weight(message)
+    weight = weight_of(message)
     if field.type != search.TEXT:
         return Filter(lambda run: term_condition(run, field, [message.text], "match query"), weight)
     tokens = tuple(field.analyzer.query_tokens(message.text))
@@ -309,7 +309,7 @@ def _match_phrase(compiler: Compiler, message: Any) -> Query:
     field = compiler.field(message.field_name, "match phrase query")
     if message.slop:
         raise unsupported("slop of MatchPhraseQuery")
-    weight = _weight(message)
+    weight = weight_of(message)
     if field.type != search.TEXT:
         return Filter(lambda run: term_condition(run, field, [message.text], "match phrase query"), weight)
     tokens = field.analyzer.phrase_tokens(message.text)
@@ -333,7 +333,7 @@ def _terms(compiler: Compiler, message: Any) -> Query:
 def _terms_of(compiler: Compiler, message: Any, variants: list[bytes], query_name: str) -> Query:
     field = compiler.field(message.field_name, query_name)
     values = [decode_variant(variant, query_name) for variant in variants]
-    weight = _weight(message)
+    weight = weight_of(message)
     if field.type != search.TEXT:
         return Filter(lambda run: term_condition(run, field, values, query_name), weight)
     tokens = tuple(dict.fromkeys(_text_operand(field, value, query_name) for value in values))
@@ -368,7 +368,7 @@ def _prefix(compiler: Compiler, message: Any) -> Query:
         raise parameter_invalid(
             f"length of field value is longer than {MAX_PREFIX_LENGTH} for the [PREFIX_QUERY] query"
         )
-    weight = _weight(message)
+    weight = weight_of(message)
     if field.type == search.TEXT:
         if not prefix:
             return Filter(lambda run: exists_condition(run, field), weight)
@@ -384,7 +384,7 @@ def _wildcard(compiler: Compiler, message: Any) -> Query:
         raise parameter_invalid(
             f"length of field value is longer than {MAX_WILDCARD_LENGTH} for the [WILDCARD_QUERY] query"
         )
-    weight = _weight(message)
+    weight = weight_of(message)
     if field.type == search.TEXT:
         pattern = "".join(part if part in "*?" else escape_token(part) for part in message.value)
         return Filter(lambda run: text.term_list_condition(run, field, "term GLOB ?", pattern), weight)
@@ -414,7 +414,7 @@ def _bool(compiler: Compiler, message: Any) -> Query:
     should = [compiler.compile(query) for query in message.should_queries]
     default = 1 if should and not must and not filters else 0
     minimum = minimum_should_match(message, len(should), default)
-    return BoolQuery(must, filters, must_not, should, minimum, _weight(message))
+    return BoolQuery(must, filters, must_not, should, minimum, weight_of(message))
 
 
 def _knn(compiler: Compiler, message: Any) -> Query:
@@ -440,7 +440,7 @@ def _knn(compiler: Compiler, message: Any) -> Query:
         if compiler.has_vectors:
             raise parameter_invalid("[knn vector query] its filter must not have a vector query")
     compiler.has_vectors = True
-    return KnnQuery(field, vector, message.top_k, filter_, message.min_score, _weight(message))
+    return KnnQuery(field, vector, message.top_k, filter_, message.min_score, weight_of(message))
 
 
 _COMPILERS: Final[dict[int, tuple[Any, Callable[[Compiler, Any], Query]]]] = {
@@ -456,46 +456,6 @@ _COMPILERS: Final[dict[int, tuple[Any, Callable[[Compiler, Any], Query]]]] = {
     search.BOOL_QUERY: (search.BoolQuery, _bool),
     search.KNN_VECTOR_QUERY: (search.KnnVectorQuery, _knn),
 }
-
-
-def minimum_should_match(message: Any, count: int, default: int) -> int:
-    """Read how many clauses must match.
-
-    Args:
-        message: A message with both forms of the setting.
-        count: How many clauses there are.
-        default: What holds where nothing is given.
-
-    Returns:
-        The number, 0 for none; more than `count` where it cannot be met.
-
-    Raises:
-        RequestError: ``OTSParameterInvalid``: the text is neither a number nor a percentage.
-    """
-    if message.HasField("new_minimum_should_match"):
-        given = message.new_minimum_should_match.strip()
-        number = given.removesuffix("%")
-        try:
-            value = int(number)
-        except ValueError:
-            raise parameter_invalid(
-                f"minimum_should_match [{given}] must be a number such as 2 or -1, or a percentage such as 75%"
-            ) from None
-        if given.endswith("%"):
-            value = int(count * value / 100)
-            return max(0, count + value) if number.startswith("-") else value
-    elif message.HasField("minimum_should_match"):
-        value = message.minimum_should_match
-    else:
-        return default
-    return max(0, count + value) if value < 0 else value
-
-
-def _weight(message: Any) -> float:
-    weight = message.weight if message.HasField("weight") else 1.0
-    if not 0 <= weight < float("inf"):
-        raise parameter_invalid(f"weight must be a number of at least 0, not {weight}")
-    return float(weight)
 
 
 def _string_field(compiler: Compiler, message: Any, query_name: str) -> Field:

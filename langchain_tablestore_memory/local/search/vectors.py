@@ -34,7 +34,7 @@ _PICKED_SHARE: Final = 0.25
 _MARGIN: Final = 2e-5
 
 # Of a condition that more documents meet than these, only the nearest documents are asked for.
-_MAX_LISTED: Final = 5000
+_MAX_LISTED: Final = 2000
 _NEAREST_SHARE: Final = 20
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
