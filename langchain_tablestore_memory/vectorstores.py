@@ -467,7 +467,9 @@ class TablestoreVectorStore(VectorStore):
     def _get_by_ids(self, ids: Sequence[str], /) -> Program[list[Document]]:
         """Documents by their ids, in the order of these. Those that do not exist are left out."""
         knowledge = yield from self._opened()
-        found = yield from knowledge._get_documents(ids, self._tenant_id)  # noqa: SLF001 - a program of ours
+        found = yield from knowledge._get_documents(  # noqa: SLF001 - a program of ours
+            ids, self._tenant_id, include_embedding=False
+        )
         return [_document(record) for record in found if record is not None]
 
     get_by_ids, aget_by_ids = operation(_get_by_ids)

@@ -140,7 +140,9 @@ class DocumentTable:
         if self.dimension is not None:
             fields[self.embedding_field] = vector_field(self.embedding_field, self.dimension, metric)
         routing = (self.tenant_field,) if self.multi_tenant and self.tenant_field else ()
-        return SearchIndexSchema(self.schema, name, tuple({**fields, **declared}.values()), routing)
+        # Only filters on ids need these, and other tools' indexes do not have them.
+        optional = () if self.id_field in declared else (self.id_field,)
+        return SearchIndexSchema(self.schema, name, tuple({**fields, **declared}.values()), routing, optional)
 
     def space(self, index: SearchIndex) -> VectorSpace:
         """What embeddings are.

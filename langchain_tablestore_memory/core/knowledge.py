@@ -609,10 +609,11 @@ class KnowledgeStore:
         Raises:
             UnavailableError: The index is not there yet after that time.
         """
-        if document_ids is None:
+        keys = None if document_ids is None else self._documents.keys(document_ids, tenant_id)
+        index = yield from self._index()
+        if keys is None or self._documents.id_field not in index.fields:
             yield from wait_until_synced(self._connection, self.index_schema, timeout=timeout)
         else:
-            keys = self._documents.keys(document_ids, tenant_id)
             yield from wait_until_visible(self._searches.missing(keys, tenant_id), timeout=timeout)
 
     wait_until_searchable, await_until_searchable = operation(_wait_until_searchable)

@@ -74,12 +74,14 @@ class SearchIndexSchema:
         name: Its name. None takes the index that the table has, or makes one named `{table}_search_index`.
         declared: Its fields.
         routing: The key columns by which it is partitioned, where it has to be made.
+        optional: Fields that an index which exists may lack.
     """
 
     table: TableSchema
     name: str | None
     declared: tuple[FieldSchema, ...] = field(compare=False)
     routing: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     signature: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -272,6 +274,8 @@ def _difference(schema: SearchIndexSchema, index: SearchIndex, existing: Mapping
     for wanted in schema.declared:
         name = wanted.field_name
         found = existing.get(name)
+        if found is None and name in schema.optional:
+            continue
         if found is None:
             return f"lacks the field {name!r}; it has {', '.join(sorted(existing))}. {another}"
         if kind_of(found) != kind_of(wanted):

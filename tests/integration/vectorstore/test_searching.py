@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from blockbuster import blockbuster_ctx
+from core.support import Face
 from langchain_core.documents import Document
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from pydantic import ValidationError
@@ -16,7 +18,9 @@ from langchain_tablestore_memory import (
     SchemaMismatchError,
     TablestoreRetriever,
     TablestoreVectorStore,
+    connect,
 )
+from langchain_tablestore_memory.local import Tablestore, async_ots_client, ots_client
 
 from .support import vector
 
@@ -121,6 +125,46 @@ class TestSimilarity:
     async def test_another_model_s_dimension_is_a_mismatch(self, filled, open_store):
         with pytest.raises(SchemaMismatchError, match="4 dimensions, not 3"):
             await open_store().similarity_search_by_vector([1, 0, 0])
+
+    async def test_embeddings_are_not_transferred(self, filled, engine, monkeypatch):
+        answers = []
+        handle = engine.handle
+
+        def listening(path, headers, body):
+            response = handle(path, headers, body)
+            answers.append((path, response.body))
+            return response
+
+        monkeypatch.setattr(engine, "handle", listening)
+        await filled.similarity_search("tea")
+        await filled.full_text_search("tea")
+        await filled.get_by_ids(["tea"])
+        assert answers
+        assert [path for path, body in answers if b"embedding" in body] == []
+        await filled.max_marginal_relevance_search("tea")
+        assert b"embedding" in answers[-1][1]
+
+    async def test_the_event_loop_is_never_blocked(self, model):
+        with blockbuster_ctx("langchain_tablestore_memory"):
+            async with connect("local::memory:") as connection:
+                store = TablestoreVectorStore(model, connection=connection)
+                await store.aadd_texts(TEXTS.values(), ids=TEXTS)
+                assert ids(await store.asimilarity_search("tea", k=1)) == ["tea"]
+                assert ids(await store.ahybrid_search("bread", k=1)) == ["bread"]
+                assert ids(await store.as_retriever(search_type="mmr", k=1).ainvoke("tea")) == ["tea"]
+                await store.adelete(filter=Filters.all())
+
+    async def test_what_was_written_is_waited_for(self, mode, model):
+        with Tablestore(None, index_delay=0.3) as service:
+            client = ots_client(service) if mode == "sync" else async_ots_client(service)
+            store = Face(TablestoreVectorStore(model, connection=client, filterable={"year": int}), mode)
+            await store.add_texts(["tea", "coffee"], [{"year": 1}, {"year": 2}], ids=["a", "b"])
+            await store.wait_until_searchable(["a", "b"])
+            assert ids(await store.similarity_search("tea")) == ["a", "b"]
+            await store.add_texts(["rice"], [{"year": 1}], ids=["c"])
+            await store.delete(filter={"year": 1})
+            await store.wait_until_searchable()
+            assert ids(await store.similarity_search("tea")) == ["b"]
 
 
 class TestMaximalMarginalRelevance:
