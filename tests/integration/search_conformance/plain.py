@@ -9,7 +9,7 @@ import fnmatch
 import json
 import math
 import re
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import tablestore
@@ -87,7 +87,7 @@ def indexed(name: str, cell: Any) -> list[Any]:
 def _value(kind: Any, cell: Any) -> Any:
     if kind is date:
         try:
-            return datetime.strptime(cell, "%Y-%m-%d").replace(tzinfo=UTC).date()
+            return date.fromisoformat(cell) if re.fullmatch(r"\d{4}-\d\d-\d\d", cell) else None
         except (TypeError, ValueError):
             return None
     fits = {str: str, "text": str, int: int, float: float, bool: bool}[kind]

@@ -41,7 +41,8 @@ EXAMPLES = settings(
 
 WORDS = ["a", "ab", "abc", "B", "b c", "茶", "花茶", "Zoë", "9", "10", "-", "a*b", "a_b", "a%b", "'", '"']
 TOKENS = ["tea", "Tea", "teapot", "green", "42", "花", "茶", "iphone6", "and", "or", "not", "near"]
-DAYS = [dt.date(1970, 1, 1), dt.date(2022, 5, 6), dt.date(2022, 5, 7), dt.date(2030, 1, 1)]
+# Not the epoch's first day: it begins before the epoch where days without a zone are those of Beijing.
+DAYS = [dt.date(1970, 1, 2), dt.date(2022, 5, 6), dt.date(2022, 5, 7), dt.date(2030, 1, 1)]
 
 values = {
     "word": st.sampled_from(WORDS),
