@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
-from langchain_community.vectorstores import TablestoreVectorStore
 from langchain_core.embeddings import Embeddings
 from tablestore import FieldSchema, FieldType, TermQuery
 from tablestore_for_agent_memory.base.base_knowledge_store import Document
 from tablestore_for_agent_memory.base.filter import Filters
 from tablestore_for_agent_memory.knowledge import knowledge_store
+
+with warnings.catch_warnings():
+    # The package says that it is being retired.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from langchain_community.vectorstores import TablestoreVectorStore
 
 WORDS = ["red", "blue", "green"]
 
