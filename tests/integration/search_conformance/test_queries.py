@@ -125,9 +125,9 @@ leaves = st.one_of(terms, several, ranges, wildcards, prefixes, text_queries, ph
 
 def bools(children):
     some = st.lists(children, max_size=2)
-    return st.tuples(st.just("bool"), some, some, some, some, st.none() | st.integers(0, 2)).filter(
-        lambda query: any(query[1:5])
-    )
+    # A minimum is of should clauses: none is asked of a query that has no such clause.
+    should = st.tuples(st.lists(children, min_size=1, max_size=2), st.none() | st.integers(0, 2)) | st.just(([], None))
+    return st.tuples(some, some, should, some).map(lambda q: ("bool", q[0], q[1], q[2][0], q[3], q[2][1]))
 
 
 trees = st.recursive(leaves, bools, max_leaves=8)
