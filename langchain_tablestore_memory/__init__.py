@@ -22,11 +22,15 @@ from langchain_tablestore_memory import _sdk as _sdk
 if TYPE_CHECKING:
     from langchain_tablestore_memory.chat_history import (
         HistoryEntry,
+        HistoryHit,
         HistoryPage,
         TablestoreChatMessageHistory,
     )
     from langchain_tablestore_memory.connection import Connection, connect
     from langchain_tablestore_memory.core.columns import MetaType
+    from langchain_tablestore_memory.core.documents import Document, DocumentHit
+    from langchain_tablestore_memory.core.hybrid import HybridSettings
+    from langchain_tablestore_memory.core.knowledge import KnowledgeStore
     from langchain_tablestore_memory.core.memory_store import MemoryStore
     from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
     from langchain_tablestore_memory.core.programs import RetryPolicy
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
         AuthenticationError,
         ConfigurationError,
         CursorError,
+        EmbeddingError,
         FilterError,
         InvalidArgumentError,
         MessageDecodeError,
@@ -56,13 +61,18 @@ if TYPE_CHECKING:
     )
     from langchain_tablestore_memory.filters import Filters
     from langchain_tablestore_memory.offline import OfflineChatModel
+    from langchain_tablestore_memory.retrievers import TablestoreRetriever
+    from langchain_tablestore_memory.vectorstores import TablestoreVectorStore
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "chat_history": ("HistoryEntry", "HistoryPage", "TablestoreChatMessageHistory"),
+    "chat_history": ("HistoryEntry", "HistoryHit", "HistoryPage", "TablestoreChatMessageHistory"),
     "connection": ("Connection", "connect"),
     "core.columns": ("MetaType",),
+    "core.documents": ("Document", "DocumentHit"),
+    "core.hybrid": ("HybridSettings",),
+    "core.knowledge": ("KnowledgeStore",),
     "core.memory_store": ("MemoryStore",),
     "core.messages": ("MessageStore", "TimeRange"),
     "core.programs": ("RetryPolicy",),
@@ -72,6 +82,7 @@ _MODULES = {
         "AuthenticationError",
         "ConfigurationError",
         "CursorError",
+        "EmbeddingError",
         "FilterError",
         "InvalidArgumentError",
         "MessageDecodeError",
@@ -86,6 +97,8 @@ _MODULES = {
     ),
     "filters": ("Filters",),
     "offline": ("OfflineChatModel",),
+    "retrievers": ("TablestoreRetriever",),
+    "vectorstores": ("TablestoreVectorStore",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -94,11 +107,17 @@ __all__ = [
     "ConfigurationError",
     "Connection",
     "CursorError",
+    "Document",
+    "DocumentHit",
+    "EmbeddingError",
     "FilterError",
     "Filters",
     "HistoryEntry",
+    "HistoryHit",
     "HistoryPage",
+    "HybridSettings",
     "InvalidArgumentError",
+    "KnowledgeStore",
     "MemoryStore",
     "Message",
     "MessageDecodeError",
@@ -117,6 +136,8 @@ __all__ = [
     "SessionRegistry",
     "TablestoreChatMessageHistory",
     "TablestoreMemoryError",
+    "TablestoreRetriever",
+    "TablestoreVectorStore",
     "TimeRange",
     "UnavailableError",
     "WriteError",

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -15,16 +15,19 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_tablestore_memory import filters, message_codec
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_count, check_id
-from langchain_tablestore_memory.core.conversations import conversation_of
+from langchain_tablestore_memory.core.conversations import conversation_of, of_user, session_in
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
+from langchain_tablestore_memory.core.message_rows import decode_row
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.ranges import MappedPages, collect
+from langchain_tablestore_memory.core.ranges import MappedPages, StoredRow, collect
+from langchain_tablestore_memory.core.record_searches import RecordSearches, message_index
 from langchain_tablestore_memory.core.records import (
     DEFAULT_USER,
     Message,
     Order,
+    Page,
     microseconds_timestamp,
 )
 from langchain_tablestore_memory.core.schema import with_tables
@@ -98,6 +101,26 @@ class HistoryPage:
     def messages(self) -> list[BaseMessage]:
         """The messages alone."""
         return [entry.message for entry in self.entries]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryHit:
+    """A message that a search found.
+
+    Attributes:
+        entry: The message with what is kept about it.
+        session_id: The session that it belongs to.
+        score: How well it fits, higher is better.
+    """
+
+    entry: HistoryEntry
+    session_id: str
+    score: float
+
+    @property
+    def message(self) -> BaseMessage:
+        """The message alone."""
+        return self.entry.message
 
 
 class TablestoreChatMessageHistory(BaseChatMessageHistory):
@@ -319,6 +342,53 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         return None if row is None else self._decode(row)
 
     get, aget = operation(_get)
+
+    def _search(
+        self,
+        text: str,
+        *,
+        scope: Literal["session", "user"] = "session",
+        limit: int = 10,
+        cursor: str | None = None,
+    ) -> Program[Page[HistoryHit]]:
+        """Find messages by words, best first.
+
+        Asks the search index of the message table, which the first search makes. On the service it is a few seconds
+        behind the table.
+
+        Args:
+            text: The words; one of them is enough, more are better.
+            scope: Where: in this conversation, or in all conversations of this user.
+            limit: Messages on the page, 1 to 100.
+            cursor: `Page.cursor` of the page before.
+
+        Raises:
+            InvalidArgumentError: The text is empty or too long, or the scope or the limit is none that can be.
+            CursorError: The cursor is malformed or was given out for another user, conversation or text.
+            MessageDecodeError: A row cannot be turned back into a message.
+
+        Example:
+            ```python
+            for hit in history.search("flight to Hangzhou", scope="user").items:
+                print(hit.session_id, hit.message.text, hit.score)
+            ```
+        """
+        if scope not in {"session", "user"}:
+            raise InvalidArgumentError(f"scope is {scope!r}. Give 'session' or 'user'.")
+        if scope == "user" and not self._isolated and self._user_id != DEFAULT_USER:
+            raise InvalidArgumentError(
+                "scope='user' needs isolate_users=True: without it, messages do not say whose they are."
+            )
+        theirs = (
+            filters.Filters.eq("session_id", self._conversation)
+            if scope == "session"
+            else of_user(self._user_id, field="session_id")
+        )
+        wanted = filters.Filters.text_match("content", text) & theirs
+        searches = RecordSearches(self._connection, message_index(self._store.schema, None, None), self._hit)
+        return searches.page(wanted, limit=limit, token=cursor)
+
+    search, asearch = operation(_search)
 
     # Writing
 
@@ -673,6 +743,10 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             isolate_users=self._isolated,
             artifact_types=self._types,
         )
+
+    def _hit(self, row: StoredRow, score: float | None) -> HistoryHit:
+        message = decode_row(row)
+        return HistoryHit(self._decode(message), session_in(message.session_id), score or 0.0)
 
     def _decode(self, row: Message) -> HistoryEntry:
         return HistoryEntry(self._message(row), row.message_id, row.create_time or 0, row.metadata)

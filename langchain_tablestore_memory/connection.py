@@ -29,6 +29,7 @@ from langchain_tablestore_memory.errors import ConfigurationError
 if TYPE_CHECKING:
     from langchain_tablestore_memory.core.ranges import Pages
     from langchain_tablestore_memory.core.schema import Table, TableSchema
+    from langchain_tablestore_memory.core.search_index import SearchIndex, SearchIndexSchema
 
 T = TypeVar("T")
 
@@ -74,12 +75,14 @@ class Connection:
     Attributes:
         retry: How failed requests are repeated.
         tables: Tables that are known to exist, by what was asked for.
+        search_indexes: Search indexes that are known to exist, the same.
     """
 
     def __init__(self, backend: Backend, *, retry: RetryPolicy | None = None) -> None:
         self._backend = backend
         self.retry = retry or RetryPolicy()
         self.tables: dict[TableSchema, Table] = {}
+        self.search_indexes: dict[SearchIndexSchema, SearchIndex] = {}
         self._lock = threading.Lock()
         self._client: tablestore.OTSClient | None = None
         self._async_clients: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
@@ -102,7 +105,8 @@ class Connection:
         if isinstance(connection, tablestore.OTSClient | tablestore.AsyncOTSClient):
             given = cls(GivenClient(connection))
             # What was learnt about tables is kept for the next object that is made with the same client.
-            given.tables = _tables_of_clients.setdefault(connection, given.tables)
+            known = _known_to_clients.setdefault(connection, (given.tables, given.search_indexes))
+            given.tables, given.search_indexes = known
             return given
         raise ConfigurationError(
             f"connection is a {type(connection).__name__}. Give what connect() returns, an OTSClient or an "
@@ -298,7 +302,9 @@ def connect(
     return Connection(Service(settings, options), retry=retry)
 
 
-_tables_of_clients: weakref.WeakKeyDictionary[Any, dict[TableSchema, Table]] = weakref.WeakKeyDictionary()
+_known_to_clients: weakref.WeakKeyDictionary[
+    Any, tuple[dict[TableSchema, Table], dict[SearchIndexSchema, SearchIndex]]
+] = weakref.WeakKeyDictionary()
 
 _default_lock = threading.Lock()
 _defaults: dict[tuple[str | None, ...], Connection] = {}

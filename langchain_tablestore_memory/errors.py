@@ -13,6 +13,7 @@ TablestoreMemoryError
 ├── SessionNotFoundError      the session to change does not exist                     (also a LookupError)
 ├── MessageNotFoundError      the message to change does not exist                     (also a LookupError)
 ├── MessageDecodeError        a stored row cannot be turned back into a message
+├── EmbeddingError            the embedding model failed half-way, or returned no vector for each text
 └── ServiceError              the service refused, or could not be reached
     ├── AuthenticationError   the key, its secret or the signature was refused
     ├── PermissionDeniedError the key may not do this
@@ -63,6 +64,20 @@ class MessageNotFoundError(TablestoreMemoryError, LookupError):
 
 class MessageDecodeError(TablestoreMemoryError):
     """A stored row that cannot be turned back into the message that it was."""
+
+
+class EmbeddingError(TablestoreMemoryError):
+    """The embedding model failed while documents were added, or did not return one vector for each text.
+
+    Attributes:
+        failed: Ids of the documents that are not stored, in the order of the call.
+        stored: Ids of the documents that are stored, in the order of the call.
+    """
+
+    def __init__(self, message: str, *, failed: Sequence[str], stored: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.failed = tuple(failed)
+        self.stored = tuple(stored)
 
 
 class ServiceError(TablestoreMemoryError):

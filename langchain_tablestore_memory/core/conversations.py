@@ -11,6 +11,7 @@ from __future__ import annotations
 from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES, check_id
 from langchain_tablestore_memory.core.records import DEFAULT_USER
 from langchain_tablestore_memory.errors import InvalidArgumentError
+from langchain_tablestore_memory.filters import Filter, Filters
 
 _PREFIX = "user:"
 
@@ -54,6 +55,27 @@ def user_conversations(user_id: str) -> tuple[str, str]:
     """The range of names, from the first one included to the second one excluded, that hold this user."""
     prefix = _user_prefix(check_id(user_id, "user_id"))
     return prefix, prefix.removesuffix("/") + "0"  # "0" is what follows "/" in UTF-8
+
+
+def session_in(conversation: str) -> str:
+    """The session id in the name of a conversation."""
+    if not conversation.startswith(_PREFIX):
+        return conversation
+    length, _, rest = conversation.removeprefix(_PREFIX).partition(":")
+    return rest[int(length) + 1 :]
+
+
+def of_user(user_id: str, *, field: str) -> Filter:
+    """The filter for all conversations of a user.
+
+    Args:
+        user_id: The user.
+        field: The field that holds their names.
+    """
+    first, end = user_conversations(user_id)
+    theirs = Filters.gte(field, first) & Filters.lt(field, end)
+    # Most conversations of the user for whom nobody was named are stored under bare session ids.
+    return theirs | ~Filters.prefix(field, _PREFIX) if user_id == DEFAULT_USER else theirs
 
 
 def _user_prefix(user_id: str) -> str:

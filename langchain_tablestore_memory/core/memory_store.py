@@ -13,12 +13,15 @@ from langchain_tablestore_memory.core.checks import check_count, check_id, check
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.failures import CONFLICT
+from langchain_tablestore_memory.core.message_rows import decode_row
 from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import MAX_PAGE, StoredRow, collect
+from langchain_tablestore_memory.core.record_searches import RecordSearches, message_index, session_index
 from langchain_tablestore_memory.core.records import Message, Order, Page, Session, microseconds_timestamp
 from langchain_tablestore_memory.core.schema import IndexScan, PreparedScan, with_tables
+from langchain_tablestore_memory.core.search_index import drop_search_indexes, ensure_search_index
 from langchain_tablestore_memory.core.session_rows import (
     UPDATE_TIME,
     decode_session,
@@ -37,6 +40,8 @@ from langchain_tablestore_memory.errors import (
 
 if TYPE_CHECKING:
     import tablestore
+
+    from langchain_tablestore_memory.core.search_fields import Filterable
 
 MetadataFilter = filters.Filter | Mapping[str, Any] | None
 
@@ -64,6 +69,13 @@ class MemoryStore:
         session_secondary_index_meta: Session metadata which that index carries, and so `list_recent_sessions` gives.
         message_table_name: The message table.
         message_secondary_index_name: Its index by message id, where it has to be made.
+        session_search_index_name: The session table's search index; by default the one that it has, or
+            `{table}_search_index`.
+        session_search_index_schema: Session metadata that `search_sessions` can filter by: names and types,
+            `{"model": str, "title": "text"}`, or a list of `tablestore.FieldSchema`.
+        message_search_index_name: The message table's search index, the same.
+        message_search_index_schema: Message metadata that `search_messages` can filter by. The text is searchable
+            without, as ``content``.
         **client_options: Further options of `tablestore.OTSClient`, with `endpoint`.
 
     Raises:
@@ -94,6 +106,10 @@ class MemoryStore:
         session_secondary_index_meta: Mapping[str, MetaType] | None = None,
         message_table_name: str = "message",
         message_secondary_index_name: str | None = None,
+        session_search_index_name: str | None = None,
+        session_search_index_schema: Filterable | None = None,
+        message_search_index_name: str | None = None,
+        message_search_index_schema: Filterable | None = None,
         **client_options: Any,
     ) -> None:
         settings = {
@@ -114,6 +130,16 @@ class MemoryStore:
             index_name=session_secondary_index_name,
             metadata_columns=session_secondary_index_meta,
         )
+        self._session_searches = RecordSearches(
+            self._connection,
+            session_index(self._sessions.schema, session_search_index_name, session_search_index_schema),
+            lambda row, _: decode_session(row),
+        )
+        self._message_searches = RecordSearches(
+            self._connection,
+            message_index(self._messages.schema, message_search_index_name, message_search_index_schema),
+            lambda row, _: decode_row(row),
+        )
 
     # Tables
 
@@ -130,8 +156,24 @@ class MemoryStore:
 
     init_table, ainit_table = operation(_init_table)
 
+    def _init_search_index(self) -> Program[None]:
+        """Create the search indexes that are missing, verify them, and wait until they are ready.
+
+        Calling it is not necessary: the first search that meets no index does the same. Search indexes cost storage
+        and, on the service, reserved throughput, so they are not made before.
+
+        Raises:
+            SchemaMismatchError: A search index lacks a declared field, or has it with another type.
+        """
+        yield from ensure_search_index(self._connection, self._session_searches.schema)
+        yield from ensure_search_index(self._connection, self._message_searches.schema)
+
+    init_search_index, ainit_search_index = operation(_init_search_index)
+
     def _delete_tables(self) -> Program[None]:
-        """Delete both tables with everything in them."""
+        """Delete both tables with everything in them, and their search indexes."""
+        yield from drop_search_indexes(self._connection, self._session_searches.schema)
+        yield from drop_search_indexes(self._connection, self._message_searches.schema)
         yield from self._sessions._drop()  # noqa: SLF001 - a program of ours
         yield from self._messages._drop()  # noqa: SLF001
 
@@ -312,6 +354,27 @@ class MemoryStore:
 
     list_recent_sessions_paginated, alist_recent_sessions_paginated = operation(_list_recent_sessions_paginated)
 
+    def _search_sessions(
+        self, metadata_filter: MetadataFilter = None, limit: int = 100, next_token: str | None = None
+    ) -> Program[Page[Session]]:
+        """One page of the sessions that match, of all users: best first where the filter asks for text.
+
+        Asks the search index, which on the service is a few seconds behind the table.
+
+        Args:
+            metadata_filter: Which sessions, by ``user_id``, ``session_id``, ``update_time`` and what
+                `session_search_index_schema` declares.
+            limit: Sessions on the page, 1 to 100.
+            next_token: `Page.next_token` of the page before.
+
+        Raises:
+            FilterError: A field is not declared, or cannot be asked so; lists what can.
+            CursorError: The token is malformed or belongs to another search.
+        """
+        return self._session_searches.page(metadata_filter, limit=limit, token=next_token)
+
+    search_sessions, asearch_sessions = operation(_search_sessions)
+
     # Messages
 
     def _put_message(self, message: Message) -> Program[None]:
@@ -443,6 +506,34 @@ class MemoryStore:
         )
 
     list_messages_paginated, alist_messages_paginated = operation(_list_messages_paginated)
+
+    def _search_messages(
+        self, metadata_filter: MetadataFilter = None, limit: int = 100, next_token: str | None = None
+    ) -> Program[Page[Message]]:
+        """One page of the messages that match, of all sessions: best first where the filter asks for text.
+
+        Asks the search index, which on the service is a few seconds behind the table.
+
+        Args:
+            metadata_filter: Which messages, by ``content``, ``session_id``, ``message_id``, ``create_time`` and what
+                `message_search_index_schema` declares.
+            limit: Messages on the page, 1 to 100.
+            next_token: `Page.next_token` of the page before.
+
+        Raises:
+            FilterError: A field is not declared, or cannot be asked so; lists what can.
+            CursorError: The token is malformed or belongs to another search.
+
+        Example:
+            ```python
+            store.search_messages(
+                Filters.logical_and([Filters.text_match("content", "tea"), Filters.eq("session_id", "s1")])
+            )
+            ```
+        """
+        return self._message_searches.page(metadata_filter, limit=limit, token=next_token)
+
+    search_messages, asearch_messages = operation(_search_messages)
 
     # Closing
 

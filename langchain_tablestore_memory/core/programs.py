@@ -14,9 +14,10 @@ run(read_title("u1", "s1"), client, RetryPolicy())
 await arun(read_title("u1", "s1"), async_client, RetryPolicy())
 ```
 
-The steps are `Call` and `WriteRows` (requests), `Together` (programs to run at the same time) and `Sleep`. How often a
-request is attempted again, and what its failure becomes, is decided here as well: the SDK's own retry policies repeat
-neither `UpdateRow` nor `Search` nor anything after a network failure.
+The steps are `Call` and `WriteRows` (requests), `Together` (programs to run at the same time), `Sleep`, and `Outside`
+(calls of something else, such as an embedding model). How often a request is attempted again, and what its failure
+becomes, is decided here as well: the SDK's own retry policies repeat neither `UpdateRow` nor `Search` nor anything
+after a network failure.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -108,6 +109,19 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """A call of something that is not Tablestore, such as an embedding model. Answers with what it returns.
+
+    Attributes:
+        blocking: The call.
+        awaiting: Its async twin.
+    """
+
+    blocking: Callable[[], Any]
+    awaiting: Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Together:
     """Programs to run at the same time. Answers with their results, in order.
 
@@ -125,7 +139,7 @@ class Request(Protocol):
         ...
 
 
-Step = Request | Together | Sleep
+Step = Request | Together | Sleep | Outside
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -208,6 +222,8 @@ def _perform(step: Any, client: tablestore.OTSClient, policy: RetryPolicy) -> An
         return getattr(client, step.api)(*step.args, **step.kwargs)
     if isinstance(step, Sleep):
         return time.sleep(step.seconds)
+    if isinstance(step, Outside):
+        return step.blocking()
     if isinstance(step, Together):
         if len(step.programs) == 1:
             return [run(step.programs[0], client, policy)]
@@ -233,6 +249,8 @@ async def _aperform(step: Any, client: tablestore.AsyncOTSClient, policy: RetryP
         return await getattr(client, step.api)(*step.args, **step.kwargs)
     if isinstance(step, Sleep):
         return await asyncio.sleep(step.seconds)
+    if isinstance(step, Outside):
+        return await step.awaiting()
     if isinstance(step, Together):
         limit = asyncio.Semaphore(TOGETHER_LIMIT)
 

@@ -188,10 +188,17 @@ class ReadRows:
     """One BatchGetRow request. Rows that fail for a passing reason are read again, alone.
 
     Answers with a `StoredRow` for each key, or None where there is no such row.
+
+    Attributes:
+        table: The table.
+        keys: The rows.
+        columns: The columns to read; all by default. Rows that have none of them count as missing, unless a key column
+            is named too.
     """
 
     table: str
     keys: Sequence[KeyColumns]
+    columns: Sequence[str] | None = None
 
     def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, list[StoredRow | None]]:
         """Attempt until every row is read or refused, or attempts run out."""
@@ -200,7 +207,9 @@ class ReadRows:
         while True:
             pending = [position for position in range(len(self.keys)) if position not in found]
             request = BatchGetRowRequest()
-            request.add(TableInBatchGetRowItem(self.table, [self.keys[i] for i in pending], max_version=1))
+            keys = [self.keys[position] for position in pending]
+            columns = list(self.columns) if self.columns else None
+            request.add(TableInBatchGetRowItem(self.table, keys, columns, max_version=1))
             failure: Failure | None = None
             try:
                 response = yield Attempt("batch_get_row", (request,), {})
@@ -222,17 +231,27 @@ class ReadRows:
             attempt += 1
 
 
-def read_rows(table: str, keys: Sequence[KeyColumns]) -> Program[list[StoredRow | None]]:
-    """Read rows by their keys, in as few requests as the service's limits allow, several at a time."""
+def read_rows(
+    table: str, keys: Sequence[KeyColumns], *, columns: Sequence[str] | None = None
+) -> Program[list[StoredRow | None]]:
+    """Read rows by their keys, in as few requests as the service's limits allow, several at a time.
+
+    Args:
+        table: The table.
+        keys: The rows.
+        columns: The columns to read; see `ReadRows`.
+    """
     if not keys:
         return []
     groups = [keys[start : start + MAX_READ] for start in range(0, len(keys), MAX_READ)]
-    found = yield Together([_read_group(table, group) for group in groups])
+    found = yield Together([_read_group(table, group, columns) for group in groups])
     return [row for group in found for row in group]
 
 
-def _read_group(table: str, keys: Sequence[KeyColumns]) -> Program[list[StoredRow | None]]:
-    rows: list[StoredRow | None] = yield ReadRows(table, keys)
+def _read_group(
+    table: str, keys: Sequence[KeyColumns], columns: Sequence[str] | None
+) -> Program[list[StoredRow | None]]:
+    rows: list[StoredRow | None] = yield ReadRows(table, keys, columns)
     return rows
 
 

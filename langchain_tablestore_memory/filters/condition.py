@@ -7,13 +7,13 @@ more: parts that it cannot express are left out. Callers apply `predicate` to th
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
 import tablestore
 
+from langchain_tablestore_memory.filters.numbers import INT64_MIN, double_bound, integer_bound
 from langchain_tablestore_memory.filters.predicate import member_key, refuse_text
 from langchain_tablestore_memory.filters.tree import (
     All,
@@ -25,6 +25,7 @@ from langchain_tablestore_memory.filters.tree import (
     Filter,
     In,
     Like,
+    Nearest,
     Not,
     Or,
     Prefix,
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
 MAX_NODES = 10
 """How many comparisons and connectives the service documents for one condition. (It accepts 32 today.)"""
 
-_INT64_MIN = -(2**63)
-_INT64_MAX = 2**63 - 1
-_DOUBLE_MAX = sys.float_info.max
 # The overflow column holds a JSON object, so comparing with this is true of every row that has the column.
 _JSON_START = "{"
 # Code points from the one to the other are no characters.
@@ -89,7 +87,7 @@ def to_condition(
     if isinstance(filter, All):
         return None
     for node in walk(filter):
-        if isinstance(node, Text):
+        if isinstance(node, Text | Nearest):
             raise refuse_text(node)
     reader = _Reader(lambda name: name in fixed or columns(name))
     conjuncts = [
@@ -110,7 +108,7 @@ def to_condition(
     if expression is _FALSE:
         # Only a comparison can say so, and there is a column: without one, nothing is known to be false.
         name = next((name for name in fields(filter) if reader.is_column(name)), None)
-        expression = _TRUE if name is None else _Test(name, _LESS, _INT64_MIN)
+        expression = _TRUE if name is None else _Test(name, _LESS, INT64_MIN)
     return None if expression is _TRUE else _to_sdk(expression)
 
 
@@ -177,7 +175,8 @@ _COMPARATORS: dict[Comparison, int] = {
 }
 
 
-_UPWARD = frozenset({Comparison.GT, Comparison.GTE})
+# `filters.numbers` gives the first number that passes, itself included.
+_INCLUSIVE = {Comparison.GT: _GREATER_EQUAL, Comparison.LT: _LESS_EQUAL}
 
 
 def _and(parts: Iterable[_Expression]) -> _Expression:
@@ -265,7 +264,7 @@ def _leaf(node: Compare | In | Exists | Prefix | Like | Contains, *, over: bool,
     match node:
         case Exists(name):
             # Nothing is less than the least value: this comparison is true only where the column is missing.
-            return _not(_Test(name, _LESS, _INT64_MIN, if_missing=True))
+            return _not(_Test(name, _LESS, INT64_MIN, if_missing=True))
         case Compare(name, comparison, value):
             return _compare(name, comparison, value)
         case In(name, values) if not coarse:
@@ -292,51 +291,10 @@ def _compare(name: str, comparison: Comparison, value: Scalar) -> _Expression:
     if isinstance(value, bytes):
         # The SDK writes bytes as STRING and bytearray as BINARY.
         return _Test(name, comparator, bytearray(value))
-    return _or([_compare_integer(name, comparison, value), _compare_double(name, comparison, value)])
-
-
-def _compare_integer(name: str, comparison: Comparison, value: float) -> _Expression:
-    """The comparison for rows whose column is INTEGER."""
-    if value in {math.inf, -math.inf}:
-        value = math.copysign(2.0**64, value)
-    least, greatest = math.ceil(value), math.floor(value)
-    if comparison is Comparison.EQ:
-        is_stored = least == greatest and _INT64_MIN <= least <= _INT64_MAX
-        return _Test(name, _EQUAL, least) if is_stored else _FALSE
-    if comparison is Comparison.GT:
-        least = greatest + 1
-    elif comparison is Comparison.LT:
-        greatest = least - 1
-    if comparison in _UPWARD:
-        return _FALSE if least > _INT64_MAX else _Test(name, _GREATER_EQUAL, max(least, _INT64_MIN))
-    return _FALSE if greatest < _INT64_MIN else _Test(name, _LESS_EQUAL, min(greatest, _INT64_MAX))
-
-
-def _compare_double(name: str, comparison: Comparison, value: float) -> _Expression:
-    """The comparison for rows whose column is DOUBLE, which is never NaN or infinite."""
-    least, greatest = _doubles_around(value)
-    if comparison is Comparison.EQ:
-        return _Test(name, _EQUAL, least) if least == greatest and math.isfinite(least) else _FALSE
-    if comparison is Comparison.GT and least == value:
-        least = math.nextafter(least, math.inf)
-    elif comparison is Comparison.LT and greatest == value:
-        greatest = math.nextafter(greatest, -math.inf)
-    if comparison in _UPWARD:
-        return _FALSE if least > _DOUBLE_MAX else _Test(name, _GREATER_EQUAL, max(least, -_DOUBLE_MAX))
-    return _FALSE if greatest < -_DOUBLE_MAX else _Test(name, _LESS_EQUAL, min(greatest, _DOUBLE_MAX))
-
-
-def _doubles_around(value: float) -> tuple[float, float]:
-    """The least double that is not below a number, and the greatest that is not above it."""
-    try:
-        nearest = float(value)
-    except OverflowError:
-        nearest = math.inf if value > 0 else -math.inf
-    if nearest < value:
-        return math.nextafter(nearest, math.inf), nearest
-    if nearest > value:
-        return nearest, math.nextafter(nearest, -math.inf)
-    return nearest, nearest
+    # The column is INTEGER in some rows and DOUBLE in others.
+    bounds = (integer_bound(comparison, value), double_bound(comparison, value))
+    inclusive = _INCLUSIVE.get(comparison, comparator)
+    return _or(_Test(name, inclusive, bound) for bound in bounds if bound is not None)
 
 
 def _ranges(name: str, values: Collection[Scalar]) -> Iterator[_Expression]:

@@ -17,6 +17,7 @@ from langchain_tablestore_memory.filters.tree import (
     In,
     Like,
     Match,
+    Nearest,
     Not,
     Or,
     Prefix,
@@ -140,6 +141,13 @@ class Filters:
     def text_match_phrase(meta_key: str, meta_value: str) -> Filter:
         """The field has the words of the query side by side. For searches. In a dict: ``$phrase``."""
         return Text(meta_key, meta_value, phrase=True)
+
+    @staticmethod
+    def vector_query(
+        vector_field: str, query_vector: Sequence[float], top_k: int = 10, metadata_filter: Filter | None = None
+    ) -> Filter:
+        """The field holds one of the `top_k` vectors nearest to the query's, among rows that match. For searches."""
+        return Nearest(vector_field, query_vector, top_k, parse(metadata_filter))  # type: ignore[arg-type]
 
     @staticmethod
     def logical_and(filters: Sequence[Filter]) -> Filter:

@@ -18,6 +18,7 @@ from langchain_tablestore_memory.filters.tree import (
     In,
     Like,
     Match,
+    Nearest,
     Not,
     Or,
     Prefix,
@@ -77,7 +78,7 @@ def predicate(filter: Filter) -> Predicate:  # noqa: A002 - as above
             return lambda fields: not accepts(fields)
         case Exists(name):
             return lambda fields: name in fields
-        case Text():
+        case Text() | Nearest():
             raise refuse_text(filter)
         case Compare(name) | In(name) | Prefix(name) | Like(name) | Contains(name):
             accepts_value = _value_predicate(filter)
@@ -133,8 +134,8 @@ def _regular_expression(like: Like) -> re.Pattern[str]:
     return re.compile(f"{first}{''.join(f'(?>.*?{run})' for run in between)}.*{last}", re.DOTALL)
 
 
-def refuse_text(leaf: Text) -> FilterError:
-    """The error for full-text conditions where rows are read, not searched."""
+def refuse_text(leaf: Text | Nearest) -> FilterError:
+    """The error for conditions on words and vectors where rows are read, not searched."""
     return FilterError(
         f"{leaf.operator} on {leaf.field!r} is answered by searches only. "
         "Use a search method, or $prefix, $like and $contains here."

@@ -188,6 +188,34 @@ class Text(Filter):
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest(Filter):
+    """The field holds one of the vectors that are nearest to the given one. Only searches answer it."""
+
+    field: str
+    vector: tuple[float, ...]
+    top_k: int = 10
+    among: Filter = All()
+
+    def __post_init__(self) -> None:
+        check_field(self.field)
+        # A numpy array gives Python's own numbers so.
+        given = self.vector.tolist() if hasattr(self.vector, "tolist") else self.vector
+        if not isinstance(given, list | tuple) or not given:
+            raise FilterError(f"{self.operator} on {self.field!r} takes a list of numbers, not {type(given).__name__}.")
+        if not all(type(number) in {int, float} and math.isfinite(number) for number in given):
+            raise FilterError(f"{self.operator} on {self.field!r} has a vector with values that are no finite numbers.")
+        if type(self.top_k) is not int or self.top_k < 1:
+            raise FilterError(f"{self.operator} on {self.field!r} has top_k={self.top_k!r}. Give an int of at least 1.")
+        children(self.operator, (self.among,))
+        object.__setattr__(self, "vector", tuple(map(float, given)))
+
+    @property
+    def operator(self) -> str:
+        """What this is called in errors."""
+        return "vector_query"
+
+
+@dataclass(frozen=True, slots=True)
 class And(Filter):
     """All of the filters match."""
 
@@ -224,7 +252,7 @@ def walk(node: Filter) -> Iterator[Filter]:
         case And(filters) | Or(filters):
             for child in filters:
                 yield from walk(child)
-        case Not(child):
+        case Not(child) | Nearest(among=child):
             yield from walk(child)
 
 
@@ -233,7 +261,7 @@ def fields(node: Filter) -> frozenset[str]:
     return frozenset(
         child.field
         for child in walk(node)
-        if isinstance(child, Compare | In | Exists | Prefix | Like | Contains | Text)
+        if isinstance(child, Compare | In | Exists | Prefix | Like | Contains | Text | Nearest)
     )
 
 

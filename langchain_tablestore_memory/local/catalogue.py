@@ -9,11 +9,13 @@ never used twice.
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .keys import KeyReader, checked_key
+from .search.definitions import SearchIndex
 from .storage import RowTable
 from .values import TYPE_NAMES
 
@@ -133,6 +135,8 @@ class Table:
         split_points: The encoded values at which the first key column was to be split.
         next_index: The number of the next index.
         indexes: The secondary indexes.
+        next_search_index: The number of the next search index.
+        search_indexes: The search indexes.
         rows: Where the rows are.
         key_names: The names of the primary key columns.
         auto_increment: The position of the auto-increment column in the key, or None.
@@ -151,6 +155,8 @@ class Table:
     split_points: tuple[bytes, ...] = ()
     next_index: int = 0
     indexes: tuple[Index, ...] = ()
+    next_search_index: int = 0
+    search_indexes: tuple[SearchIndex, ...] = ()
     rows: RowTable = field(init=False)
     key_names: frozenset[bytes] = field(init=False)
     auto_increment: int | None = field(init=False)
@@ -415,6 +421,17 @@ def _to_json(table: Table) -> dict[str, Any]:
             }
             for index in table.indexes
         ],
+        "next_search_index": table.next_search_index,
+        "search_indexes": [
+            {
+                "name": index.name,
+                "number": index.number,
+                "schema": base64.b64encode(index.schema).decode(),
+                "time_to_live": index.time_to_live,
+                "created": index.created,
+            }
+            for index in table.search_indexes
+        ],
     }
 
 
@@ -434,6 +451,12 @@ def _from_json(table_id: int, name: str, definition: dict[str, Any]) -> Table:
         stream=Stream(**definition["stream"]),
         split_points=tuple(bytes.fromhex(point) for point in definition["split_points"]),
         next_index=definition["next_index"],
+        # Files of earlier versions have none.
+        next_search_index=definition.get("next_search_index", 0),
+        search_indexes=tuple(
+            SearchIndex(**{**index, "schema": base64.b64decode(index["schema"])}, table_id=table_id)
+            for index in definition.get("search_indexes", ())
+        ),
     )
     indexes = [
         Index(

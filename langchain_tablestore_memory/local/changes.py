@@ -23,11 +23,16 @@ def needs_row_before(table: Table) -> bool:
     Returns:
         True where something is derived from the table's rows.
     """
-    return bool(table.indexes)
+    return bool(table.indexes or table.search_indexes)
 
 
 def apply_change(
-    connection: sqlite3.Connection, table: Table, key: bytes, before: Row | None, after: Row | None
+    connection: sqlite3.Connection,
+    table: Table,
+    key: bytes,
+    before: Row | None,
+    after: Row | None,
+    searchable: int | None = None,
 ) -> None:
     """Change a row, and its table's indexes with it.
 
@@ -37,6 +42,7 @@ def apply_change(
         key: The row's key, encoded for sorting.
         before: The row as it was, None where there was none; need not be given unless `needs_row_before`.
         after: The row as it is to be, None to delete it.
+        searchable: When searches are to see the change, in milliseconds since 1970; None for at once.
 
     Raises:
         RequestError: The row cannot be indexed; nothing has been changed.
@@ -47,3 +53,5 @@ def apply_change(
     else:
         connection.execute(table.rows.put, (key, *make_record(after)))
     apply_index_changes(connection, index_changes)
+    for search_index in table.search_indexes:
+        search_index.store.change(connection, key, before, after, searchable)

@@ -10,6 +10,7 @@ from .catalogue import Catalogue
 from .errors import RequestError, StorageError, body_too_large, internal_error, parameter_invalid, server_busy
 from .limits import MAX_BODY_SIZE
 from .reading import Reader
+from .search.calls import SearchIndexes
 from .storage import Database, error_code
 from .tables import Tables
 from .transactions import Transactions
@@ -36,6 +37,8 @@ class Engine:
         durability: ``"full"``: an acknowledged write survives a power failure. ``"normal"``: it survives the
             death of the process, and writing is several times faster.
         clock: Tells the time in seconds since 1970.
+        index_delay: Seconds after which a write is seen by searches. The service's search indexes lag by up to
+            a few seconds; here searches see a write at once, unless this rehearses the lag.
 
     Raises:
         StorageError: The file cannot be used.
@@ -48,13 +51,20 @@ class Engine:
     """
 
     def __init__(
-        self, path: Path | None, *, durability: Durability = "full", clock: Callable[[], float] = time.time
+        self,
+        path: Path | None,
+        *,
+        durability: Durability = "full",
+        clock: Callable[[], float] = time.time,
+        index_delay: float = 0.0,
     ) -> None:
         self._database = Database(path, durability)
         self._catalogue = Catalogue()
         self._closed = False
         parts = self._database, self._catalogue, _Clock(clock)
-        tables, reader, writer, transactions = Tables(*parts), Reader(*parts), Writer(*parts), Transactions(*parts)
+        delay = round(index_delay * 1000)
+        tables, reader = Tables(*parts), Reader(*parts)
+        writer, transactions, indexes = Writer(*parts, delay), Transactions(*parts, delay), SearchIndexes(*parts, delay)
         self._calls: Final[dict[str, Callable[[bytes], bytes]]] = {
             "CreateTable": tables.create_table,
             "ListTable": tables.list_table,
@@ -70,6 +80,12 @@ class Engine:
             "UpdateRow": writer.update_row,
             "DeleteRow": writer.delete_row,
             "BatchWriteRow": writer.batch_write_row,
+            "CreateSearchIndex": indexes.create,
+            "DescribeSearchIndex": indexes.describe,
+            "ListSearchIndex": indexes.list,
+            "UpdateSearchIndex": indexes.update,
+            "DeleteSearchIndex": indexes.delete,
+            "Search": indexes.search,
             "StartLocalTransaction": transactions.start,
             "CommitTransaction": transactions.commit,
             "AbortTransaction": transactions.abort,

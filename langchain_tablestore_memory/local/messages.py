@@ -9,12 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
+from tablestore.protobuf import search_pb2 as search
 from tablestore.protobuf import table_store_filter_pb2 as filters
 from tablestore.protobuf import table_store_pb2 as tables
 
 from .errors import broken_message
 
-__all__ = ["bytes_field", "consumed", "filters", "name_bytes", "parse", "tables"]
+__all__ = ["bytes_field", "consumed", "filters", "name_bytes", "parse", "search", "tables"]
 
 
 def parse(message_type: Any, body: bytes) -> Any:

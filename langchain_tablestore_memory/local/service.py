@@ -76,10 +76,11 @@ class Tablestore:
         access_key_secret: The secret of that key.
         durability: ``full``: an acknowledged write survives a crash of the process and a power loss.
             ``normal``: it survives a crash of the process, and writing is faster.
+        index_delay: Seconds after which searches see a write, to rehearse the lag of the service's indexes.
 
     Raises:
         OSError: If the folder cannot be made or written.
-        ValueError: For an access key, secret or durability that cannot be used.
+        ValueError: For an access key, secret, durability or delay that cannot be used.
     """
 
     def __init__(
@@ -89,13 +90,17 @@ class Tablestore:
         access_key_id: str = DEFAULT_ACCESS_KEY,
         access_key_secret: str = DEFAULT_ACCESS_KEY,
         durability: Literal["full", "normal"] = "full",
+        index_delay: float = 0.0,
     ) -> None:
         if durability not in ("full", "normal"):
             raise ValueError(f"durability is {durability!r}. Give 'full' or 'normal'.")
+        if not 0 <= index_delay < float("inf"):
+            raise ValueError(f"index_delay is {index_delay!r}. Give seconds, 0 for none.")
         self.access_key_id = access_key_id
         self.access_key_secret = access_key_secret
         self._authenticator = Authenticator(access_key_id, access_key_secret)
         self._durability: Literal["full", "normal"] = durability
+        self._index_delay = index_delay
         self._folder = None if folder is None else _prepare_folder(folder)
         self._engines: dict[str, Engine] = {}
         self._lock = threading.Lock()
@@ -178,7 +183,7 @@ class Tablestore:
                 raise _not_running()
             if instance_name not in self._engines:
                 path = None if self._folder is None else self._folder / _file_name(instance_name)
-                self._engines[instance_name] = Engine(path, durability=self._durability)
+                self._engines[instance_name] = Engine(path, durability=self._durability, index_delay=self._index_delay)
             return self._engines[instance_name]
 
 

@@ -117,7 +117,7 @@ class Tables:
         with self._database.write() as connection:
             old = _find_table(connection, request.table_name)
             options = change_options(old.options, request.table_options)
-            if old.indexes:
+            if old.indexes or old.search_indexes:
                 check_indexable(options)
             throughput = change_throughput(
                 old.throughput, request.reserved_throughput.capacity_unit, self._now() // 1000
@@ -136,10 +136,13 @@ class Tables:
         return describe_update(new)
 
     def delete_table(self, body: bytes) -> bytes:
-        """Carry out DeleteTable: the indexes go with the table."""
+        """Carry out DeleteTable: secondary indexes go with the table, search indexes must be gone before."""
         request = parse(tables.DeleteTableRequest, body)
         with self._database.write() as connection:
-            remove_table(connection, _find_table(connection, request.table_name))
+            table = _find_table(connection, request.table_name)
+            if table.search_indexes:
+                raise parameter_invalid(f"Table[{table.name}] who has at least one search index cannot be deleted")
+            remove_table(connection, table)
         self._catalogue.forget()
         return b""
 

@@ -56,12 +56,14 @@ class Transactions:
         database: Where transactions are kept.
         catalogue: The definitions.
         now: Tells the time in milliseconds.
+        index_delay: How long after a commit searches see it, in milliseconds; 0 for at once.
     """
 
-    def __init__(self, database: Database, catalogue: Catalogue, now: Callable[[], int]) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue, now: Callable[[], int], index_delay: int = 0) -> None:
         self._database = database
         self._catalogue = catalogue
         self._now = now
+        self._index_delay = index_delay
 
     def start(self, body: bytes) -> bytes:
         """Carry out StartLocalTransaction."""
@@ -93,7 +95,9 @@ class Transactions:
         """Carry out CommitTransaction."""
         request = parse(tables.CommitTransactionRequest, body)
         with self._database.write() as connection:
-            transaction = _find(connection, request.transaction_id, self._now())
+            now = self._now()
+            searchable = now + self._index_delay if self._index_delay else None
+            transaction = _find(connection, request.transaction_id, now)
             table = self._table(connection, transaction.table_id)
             staged = connection.execute(
                 "SELECT key, row FROM staged_rows WHERE transaction_id = ? ORDER BY key", (transaction.id,)
@@ -102,7 +106,7 @@ class Transactions:
                 found = connection.execute(table.rows.get, (key,)).fetchone()
                 before = None if found is None else read_record(found)
                 after = None if row is None else make_row(*decode_cells(row))
-                apply_change(connection, table, key, before, after)
+                apply_change(connection, table, key, before, after, searchable)
             _remove(connection, transaction.id)
         return b""
 

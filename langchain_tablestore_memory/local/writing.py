@@ -78,13 +78,15 @@ class Writer:
         database: Where the rows are.
         catalogue: The definitions.
         now: Tells the time in milliseconds.
+        index_delay: How long after a write searches see it, in milliseconds; 0 for at once.
     """
 
-    def __init__(self, database: Database, catalogue: Catalogue, now: Callable[[], int]) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue, now: Callable[[], int], index_delay: int = 0) -> None:
         self._database = database
         self._catalogue = catalogue
         self._now = now
         self._sweeper = Sweeper()
+        self._index_delay = index_delay
 
     def put_row(self, body: bytes) -> bytes:
         """Carry out PutRow."""
@@ -110,7 +112,7 @@ class Writer:
         atomic = _is_atomic(request)
         answer = tables.BatchWriteRowResponse()
         with self._database.write() as connection:
-            scope = _Scope(connection, request.transaction_id, self._now())
+            scope = _Scope(connection, request.transaction_id, self._now(), self._index_delay)
             self._catalogue.refresh(connection)
             sources = [self._find(connection, name) for name, _ in batches]
             for source, (name, writes) in zip(sources, batches, strict=True):
@@ -130,7 +132,7 @@ class Writer:
                 f" {MAX_REQUEST_SIZE}, data size: {size}."
             )
         with self._database.write() as connection:
-            scope = _Scope(connection, request.transaction_id, self._now())
+            scope = _Scope(connection, request.transaction_id, self._now(), self._index_delay)
             source = self._find(connection, request.table_name)
             outcome = scope.apply(source, write)
             self._sweeper.count_writes(connection, source.table, 1, scope.now)
@@ -158,12 +160,14 @@ class _Scope:
         connection: The connection with the write transaction.
         transaction_id: The local transaction that the request names, or the empty string.
         now: The time in milliseconds.
+        index_delay: How long after it searches see what is written, in milliseconds; 0 for at once.
     """
 
-    def __init__(self, connection: sqlite3.Connection, transaction_id: str, now: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, transaction_id: str, now: int, index_delay: int) -> None:
         self._connection = connection
         self._transaction_id = transaction_id
         self.now = now
+        self._searchable = now + index_delay if index_delay else None
         self._stamper = Stamper(now)
         self._unlocked: set[tuple[int, bytes]] = set()
 
@@ -190,7 +194,7 @@ class _Scope:
         if transaction is not None:
             stage(connection, transaction, table, encoded, after, mutation.size)
         else:
-            apply_change(connection, table, encoded, before, after)
+            apply_change(connection, table, encoded, before, after, self._searchable)
         return _Outcome(
             read=units(cells_size(key)) if write.is_conditional else 0,
             write=1 if mutation.deletes else units(mutation.size),

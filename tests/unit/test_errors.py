@@ -24,6 +24,7 @@ PARENTS = {
     "SessionNotFoundError": {TablestoreMemoryError, LookupError},
     "MessageNotFoundError": {TablestoreMemoryError, LookupError},
     "MessageDecodeError": {TablestoreMemoryError},
+    "EmbeddingError": {TablestoreMemoryError},
     "ServiceError": {TablestoreMemoryError},
     "AuthenticationError": {ServiceError},
     "PermissionDeniedError": {ServiceError},

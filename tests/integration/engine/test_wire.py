@@ -11,8 +11,7 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
-from tablestore import MatchAllQuery, OTSClientError, OTSServiceError, ScanQuery, SearchIndexMeta, SearchQuery
-from tablestore.metadata import FieldSchema, FieldType
+from tablestore import MatchAllQuery, OTSClientError, OTSServiceError, ScanQuery, SearchQuery
 from tablestore.protobuf import table_store_pb2 as pb
 
 from .plain import Cell
@@ -256,20 +255,6 @@ class TestCalls:
     @pytest.mark.parametrize(
         ("api", "call"),
         [
-            ("ListSearchIndex", lambda client: client.list_search_index("t")),
-            (
-                "CreateSearchIndex",
-                lambda client: client.create_search_index(
-                    "t", "s", SearchIndexMeta([FieldSchema("x", FieldType.LONG)])
-                ),
-            ),
-            ("DescribeSearchIndex", lambda client: client.describe_search_index("t", "s")),
-            (
-                "UpdateSearchIndex",
-                lambda client: client.update_search_index("t", "s", SearchIndexMeta([], time_to_live=-1)),
-            ),
-            ("DeleteSearchIndex", lambda client: client.delete_search_index("t", "s")),
-            ("Search", lambda client: client.search("t", "s", SearchQuery(MatchAllQuery()))),
             ("ComputeSplits", lambda client: client.compute_splits("t", "s")),
             (
                 "ParallelScan",

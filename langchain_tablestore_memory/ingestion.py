@@ -1,0 +1,292 @@
+"""Adding documents to a vector store: read, embedded and written in a pipeline.
+
+While some documents are written, the next ones are embedded, several calls at a time. So an iterable of any length is
+read as it goes, the model and the table are busy together, and no more than a few batches are held in memory. What goes
+wrong half-way ends it: whatever was embedded by then is written, and the error names what is stored and what is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+from langchain_tablestore_memory.core.checks import check_id
+from langchain_tablestore_memory.core.documents import Document, document_name
+from langchain_tablestore_memory.core.programs import Outside, Program, Together
+from langchain_tablestore_memory.errors import (
+    ConfigurationError,
+    EmbeddingError,
+    InvalidArgumentError,
+    ServiceError,
+    WriteError,
+)
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document as LangChainDocument
+    from langchain_core.embeddings import Embeddings
+
+_NAMED_IN_MESSAGE = 5
+_END = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How documents are grouped.
+
+    Attributes:
+        write: Documents written at a time. They go out in as few requests as the service takes (200 rows or 4 MB each).
+        embedding: Texts in one call of the embedding model.
+        concurrency: Calls of the embedding model in flight, 1 to 8.
+    """
+
+    write: int
+    embedding: int
+    concurrency: int
+
+
+@dataclass(slots=True)
+class Ingestion:
+    """Documents on their way from their source into the table.
+
+    Attributes:
+        documents: The documents, without embeddings.
+        embedding: The model; None stores them without embeddings.
+        put: Makes the program that stores embedded documents.
+        tenant_id: Whose they are; None where documents have no tenants.
+        batching: How they are grouped.
+        progress: What is told how many more documents were stored.
+    """
+
+    documents: Iterator[Document]
+    embedding: Embeddings | None
+    put: Callable[[Sequence[Document]], Program[None]]
+    tenant_id: str | None
+    batching: Batching
+    progress: Progress
+    _read: list[str] = field(default_factory=list, init=False)
+    _stored: set[str] = field(default_factory=set, init=False)
+    _failures: list[Exception] = field(default_factory=list, init=False)
+
+    def run(self) -> Program[list[str]]:
+        """Store all documents.
+
+        Returns:
+            Their ids, in order.
+
+        Raises:
+            EmbeddingError: The model failed or did not return a vector for each text.
+            WriteError: Some are not known to be stored. Both name, by id, what is stored and what is not.
+            InvalidArgumentError: A document cannot be stored; it is named.
+        """
+        embedded: list[Document] = []
+        while True:
+            wave = self._next_wave()
+            enough = not wave or len(embedded) >= self.batching.write
+            steps = [self._embed(wave[start : start + self.batching.embedding]) for start in self._starts(wave)]
+            if embedded and enough:
+                steps.append(self._write(embedded))
+                embedded = []
+            if not steps:
+                break
+            for documents in (yield Together(steps)):
+                embedded += documents
+        if self._failures:
+            raise self._described(self._failures[0])
+        return self._read
+
+    def _next_wave(self) -> list[Document]:
+        """The documents that are embedded next; none at the end, or once something has failed."""
+        wave: list[Document] = []
+        if self._failures:
+            return wave
+        try:
+            # Not list(): what came before an error has to be kept.
+            wave.extend(islice(self.documents, self.batching.embedding * self.batching.concurrency))
+        except Exception as error:  # noqa: BLE001 - whatever the source raised is raised again in the end
+            self._failures.append(error)
+        self._read += [document.document_id for document in wave]
+        return wave
+
+    def _starts(self, wave: Sequence[Document]) -> range:
+        return range(0, len(wave), self.batching.embedding)
+
+    def _embed(self, documents: Sequence[Document]) -> Program[Sequence[Document]]:
+        """Give documents their embeddings. Returns those that have them."""
+        model = self.embedding
+        if model is None:
+            return documents
+        texts = [document.text or "" for document in documents]
+        vectors: Any
+        try:
+            vectors = yield Outside(lambda: model.embed_documents(texts), lambda: model.aembed_documents(texts))
+        except Exception as error:  # noqa: BLE001 - models raise whatever they like; it becomes the cause
+            self._failures.append(_caused(EmbeddingError(f"The embedding model failed: {error!r}.", failed=()), error))
+            return []
+        number = len(vectors) if isinstance(vectors, Sized) else None
+        if number != len(texts):
+            returned = f"a {type(vectors).__name__}" if number is None else f"{number} vectors"
+            complaint = f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?"
+            self._failures.append(EmbeddingError(complaint, failed=()))
+            return []
+        for document, vector in zip(documents, vectors, strict=True):
+            document.embedding = vector
+        return documents
+
+    def _write(self, documents: Sequence[Document]) -> Program[Sequence[Document]]:
+        """Store documents. Nothing of them is left to do."""
+        try:
+            yield from self.put(documents)
+        except Exception as error:  # noqa: BLE001 - raised again in the end
+            self._failures.append(error)
+            if isinstance(error, WriteError):
+                names = {document_name(d.document_id, self.tenant_id): d.document_id for d in documents}
+                self._stored.update(names[name] for name in error.stored)
+        else:
+            self._stored.update(document.document_id for document in documents)
+            self.progress.update(len(documents))
+        return []
+
+    def _described(self, error: Exception) -> Exception:
+        """The error that says what became of all documents."""
+        failed = [document_id for document_id in dict.fromkeys(self._read) if document_id not in self._stored]
+        stored = [document_id for document_id in dict.fromkeys(self._read) if document_id in self._stored]
+        state = (
+            f"{len(stored)} documents are stored, {len(failed)} are not: {_some(failed)}. Adding the same documents "
+            "with the same ids again is harmless; `failed` and `stored` name them all."
+        )
+        if isinstance(error, EmbeddingError):
+            return _caused(EmbeddingError(f"{error} {state}", failed=failed, stored=stored), error.__cause__)
+        if isinstance(error, WriteError) or (isinstance(error, ServiceError) and stored):
+            described = WriteError(
+                f"{error.__cause__ or error} {state}",
+                failed=failed,
+                stored=stored,
+                api=error.api,
+                code=error.code,
+                status=error.status,
+                request_id=error.request_id,
+            )
+            return _caused(described, error)
+        if stored:
+            error.add_note(f"Before this, {state}")
+        return error
+
+
+# What is added
+
+
+def documents_of_texts(texts: Any, metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:
+    """Documents made of texts, and of metadata and ids where they are given, one for each text.
+
+    What is a list is checked at once, what is read only once is checked as it goes.
+
+    Args:
+        texts: The texts.
+        metadatas: A dict for each, or None.
+        ids: An id for each, or None, which makes one up.
+        tenant: Whose they are.
+
+    Raises:
+        InvalidArgumentError: There are not as many of one as of the other, or something is of a wrong type.
+    """
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise InvalidArgumentError(f"texts is a {type(texts).__name__}. Give a list of str.")
+    if isinstance(ids, str):
+        raise InvalidArgumentError("ids is a str. Give a list of them.")
+    for name, others in (("metadatas", metadatas), ("ids", ids)):
+        if isinstance(texts, Sized) and isinstance(others, Sized) and len(others) != len(texts):
+            raise InvalidArgumentError(f"{len(texts)} texts and {len(others)} {name} were given. Give one for each.")
+    documents = _paired(texts, metadatas, ids, tenant)
+    everything = all(others is None or isinstance(others, Sequence) for others in (texts, metadatas, ids))
+    return iter(list(documents)) if everything else documents
+
+
+def documents_of_langchain(documents: Any, ids: Any, tenant: str) -> Iterator[Document]:
+    """The same of LangChain's documents. Where ids are given, they count; otherwise those of the documents."""
+    if not isinstance(documents, Iterable) or isinstance(documents, str):
+        raise InvalidArgumentError(f"documents is a {type(documents).__name__}. Give a list of documents.")
+    if ids is not None:
+        kept = list(documents)
+        return documents_of_texts(
+            [_content(document) for document in kept], [document.metadata for document in kept], ids, tenant
+        )
+    made = (_document(_content(document), document.metadata, document.id, tenant) for document in documents)
+    return iter(list(made)) if isinstance(documents, Sequence) else made
+
+
+def _paired(texts: Iterable[Any], metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:
+    others = {"metadatas": metadatas, "ids": ids}
+    iterators = {name: iter(given) for name, given in others.items() if given is not None}
+    for position, text in enumerate(texts):
+        beside = {name: next(iterator, _END) for name, iterator in iterators.items()}
+        for name, value in beside.items():
+            if value is _END:
+                raise InvalidArgumentError(f"More texts than {name} were given ({position}). Give one for each.")
+        yield _document(text, beside.get("metadatas"), beside.get("ids"), tenant)
+    for name, iterator in iterators.items():
+        if next(iterator, _END) is not _END:
+            raise InvalidArgumentError(f"More {name} than texts were given. Give one for each.")
+
+
+def _document(text: Any, metadata: Any, document_id: Any, tenant: str) -> Document:
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"A text is a {type(text).__name__}. Give a str.")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise InvalidArgumentError(f"The metadata of a text is a {type(metadata).__name__}. Give a dict.")
+    document_id = str(uuid4()) if document_id is None else check_id(document_id, "id")
+    return Document(document_id, tenant, text=text, metadata=dict(metadata or {}))
+
+
+def _content(document: LangChainDocument) -> str:
+    if not hasattr(document, "page_content"):
+        raise InvalidArgumentError(
+            f"A {type(document).__name__} was given for a document. Give Document(page_content=...)."
+        )
+    return document.page_content
+
+
+# Progress
+
+
+class Progress(Protocol):
+    """What is told of progress."""
+
+    def update(self, number: int) -> Any:
+        """So many more documents were stored."""
+        ...
+
+
+class _Silence:
+    def update(self, number: int) -> None:
+        pass
+
+
+def progress_bar(documents: Any, *, show: bool) -> AbstractContextManager[Progress]:
+    """A progress bar, where one is wanted.
+
+    Raises:
+        ConfigurationError: tqdm is not installed.
+    """
+    if not show:
+        return nullcontext(_Silence())
+    try:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - only where it is wanted
+    except ImportError:
+        raise ConfigurationError("show_progress needs tqdm. Install it with: pip install tqdm") from None
+    total = len(documents) if isinstance(documents, Sized) else None
+    bar: AbstractContextManager[Progress] = tqdm(total=total, unit="documents")
+    return bar
+
+
+def _some(ids: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, ids[:_NAMED_IN_MESSAGE]))
+    return f"{shown} and {len(ids) - _NAMED_IN_MESSAGE} more" if len(ids) > _NAMED_IN_MESSAGE else shown
+
+
+def _caused(error: Exception, cause: BaseException | None) -> Exception:
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,212 @@
+"""Analysers: how text is cut into tokens, for the index and for queries ("Tokenization", Tablestore).
+
+The dictionary analysers use ``rjieba`` where it is installed (``pip install
+'langchain-tablestore-memory[local]'``). Without it runs of Chinese, Japanese and Korean characters are indexed as
+single characters and pairs, and searched by pairs, which finds the same texts except where the pairs of a query
+are not words.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SINGLE_WORD: Final = "single_word"
+MAX_WORD: Final = "max_word"
+MIN_WORD: Final = "min_word"
+SPLIT: Final = "split"
+FUZZY: Final = "fuzzy"
+ANALYZERS: Final = (SINGLE_WORD, MAX_WORD, MIN_WORD, SPLIT, FUZZY)
+
+# Of a text in a field with the fuzzy analyser only this many characters are indexed.
+_FUZZY_LENGTH: Final = 1024
+# A longer token is cut, in the index and in queries alike; Lucene refuses tokens over 32766 bytes.
+_MAX_TOKEN_LENGTH: Final = 4096
+
+# Han, kana, hangul and their extensions: scripts whose words are not set apart by blanks.
+_CJK: Final = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303b\u3040-\u30ff\u3100-\u312f\u3131-\u318f"
+    "\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff"
+)
+_TOKENS: Final = re.compile(f"[{_CJK}]|[^\\W_{_CJK}]+")
+_RUNS: Final = re.compile(f"[{_CJK}]+|[^\\W_{_CJK}]+")
+_WORDS: Final = re.compile(r"[^\W_]+")
+_LETTERS_OR_DIGITS: Final = re.compile(r"\d+|\D+")
+_FIRST_CJK: Final = "\u2e80"
+
+_logger = logging.getLogger("langchain_tablestore_memory.local")
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer:
+    """One analyser with its settings.
+
+    Attributes:
+        name: One of `ANALYZERS`.
+        case_sensitive: Whether capitals stay capitals.
+        delimit_word: ``single_word``: whether letters are cut from digits.
+        delimiter: ``split``: what stands between tokens; None for blanks.
+        min_chars: ``fuzzy``: the shortest piece of a word that is indexed.
+        max_chars: ``fuzzy``: the longest.
+
+    Example:
+        >>> Analyzer("single_word").index_tokens("iPhone6 手机")
+        ['iphone6', '手', '机']
+    """
+
+    name: str
+    case_sensitive: bool = False
+    delimit_word: bool = False
+    delimiter: str | None = None
+    min_chars: int = 1
+    max_chars: int = 7
+
+    def index_tokens(self, text: str) -> list[str]:
+        """Cut a text that is stored.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The tokens in order; those of a dictionary analyser may overlap in the text.
+        """
+        if self.name == FUZZY:
+            words = _WORDS.findall(self._fold(text[:_FUZZY_LENGTH]))
+            return [piece for word in words for piece in self._pieces(word)]
+        return self._cut(text, stored=True)
+
+    def query_tokens(self, text: str) -> list[str]:
+        """Cut the text of a match query.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The tokens, any or all of which must match.
+        """
+        if self.name == FUZZY:
+            return _WORDS.findall(self._fold(text))
+        return self._cut(text, stored=False)
+
+    def phrase_tokens(self, text: str) -> list[str]:
+        """Cut the text of a phrase query.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The tokens, which must follow one another as they do in a stored text.
+        """
+        return self.query_tokens(text) if self.name == FUZZY else self._cut(text, stored=True)
+
+    def _cut(self, text: str, *, stored: bool) -> list[str]:
+        text = self._fold(text)
+        if self.name == SPLIT:
+            tokens = text.split(self.delimiter) if self.delimiter else text.split()
+            found = [token for token in tokens if token]
+        elif self.name == SINGLE_WORD or (text and max(text) < _FIRST_CJK):
+            found = _TOKENS.findall(text)
+            if self.delimit_word:
+                found = [part for token in found for part in _LETTERS_OR_DIGITS.findall(token)]
+        else:
+            found = list(self._words(text, stored=stored))
+        return [token[:_MAX_TOKEN_LENGTH] for token in found] if len(text) > _MAX_TOKEN_LENGTH else found
+
+    def _fold(self, text: str) -> str:
+        return text if self.case_sensitive else text.lower()
+
+    def _words(self, text: str, *, stored: bool) -> Iterator[str]:
+        jieba = dictionary()
+        for run in _RUNS.findall(text):
+            if run[0] < _FIRST_CJK or not _TOKENS.fullmatch(run[0]) or not _is_cjk(run[0]):
+                yield run
+            elif jieba is None:
+                yield from _pairs(run, stored=stored)
+            else:
+                yield from (_finest if self.name == MIN_WORD else _overlapping)(run, _spans(jieba.cut_all(run), run))
+
+    def _pieces(self, word: str) -> Iterator[str]:
+        for start in range(len(word)):
+            longest = min(self.max_chars, len(word) - start)
+            for length in range(self.min_chars, longest + 1):
+                yield word[start : start + length]
+
+
+@functools.cache
+def dictionary() -> Any:
+    """Load the dictionary of the analysers ``max_word`` and ``min_word``.
+
+    Returns:
+        The module ``rjieba``, or None where it is not installed, which the log says once.
+    """
+    try:
+        return importlib.import_module("rjieba")
+    except ImportError:
+        _logger.warning(
+            "rjieba is not installed: the analysers max_word and min_word cut Chinese into single characters and"
+            " pairs instead of words. Install langchain-tablestore-memory[local] to have words."
+        )
+        return None
+
+
+def _is_cjk(character: str) -> bool:
+    return _CJK_CHARACTER.fullmatch(character) is not None
+
+
+_CJK_CHARACTER: Final = re.compile(f"[{_CJK}]")
+
+
+def _pairs(run: str, *, stored: bool) -> Iterator[str]:
+    """Cut a run without a dictionary: what is stored has single characters too, so that they can be searched."""
+    if len(run) == 1:
+        yield run
+        return
+    for place in range(len(run)):
+        if stored:
+            yield run[place]
+        if place + 1 < len(run):
+            yield run[place : place + 2]
+
+
+def _spans(words: list[str], run: str) -> list[tuple[int, int]]:
+    """Find where the words lie: the dictionary names them by their beginning, at each the shortest first."""
+    spans: list[tuple[int, int]] = []
+    start, length = 0, 0
+    for word in words:
+        if len(word) <= length or not run.startswith(word, start):
+            start = run.index(word, start + 1 if length else start)
+        length = len(word)
+        spans.append((start, start + length))
+    return spans
+
+
+def _overlapping(run: str, spans: list[tuple[int, int]]) -> Iterator[str]:
+    """All words of two and more characters, and the characters that are in none of them."""
+    words: list[tuple[int, int]] = [(start, end) for start, end in spans if end - start > 1]
+    covered = {place for start, end in words for place in range(start, end)}
+    words += [(place, place + 1) for place in range(len(run)) if place not in covered]
+    for start, end in sorted(words):
+        yield run[start:end]
+
+
+def _finest(run: str, spans: list[tuple[int, int]]) -> list[str]:
+    """The shortest words of two and more characters that do not overlap, found from the end of the text."""
+    starts: dict[int, int] = {}
+    for start, end in spans:
+        if end - start > 1:
+            starts[end] = max(start, starts.get(end, start))
+    words: list[str] = []
+    end = len(run)
+    while end > 0:
+        start = starts.get(end, end - 1)
+        words.append(run[start:end])
+        end = start
+    return words[::-1]
