@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from langchain_tablestore_memory.core.documents import Document, DocumentHit
     from langchain_tablestore_memory.core.hybrid import HybridSettings
     from langchain_tablestore_memory.core.knowledge import KnowledgeStore
+    from langchain_tablestore_memory.core.memories import Memory
     from langchain_tablestore_memory.core.memory_store import MemoryStore
     from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
     from langchain_tablestore_memory.core.programs import RetryPolicy
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         EmbeddingError,
         FilterError,
         InvalidArgumentError,
+        MemoryNotFoundError,
         MessageDecodeError,
         MessageNotFoundError,
         PermissionDeniedError,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from langchain_tablestore_memory.filters import Filters
+    from langchain_tablestore_memory.long_term_memory import LongTermMemory, MemoryPage
     from langchain_tablestore_memory.offline import OfflineChatModel
     from langchain_tablestore_memory.retrievers import TablestoreRetriever
     from langchain_tablestore_memory.vectorstores import TablestoreVectorStore
@@ -73,6 +76,7 @@ _MODULES = {
     "core.documents": ("Document", "DocumentHit"),
     "core.hybrid": ("HybridSettings",),
     "core.knowledge": ("KnowledgeStore",),
+    "core.memories": ("Memory",),
     "core.memory_store": ("MemoryStore",),
     "core.messages": ("MessageStore", "TimeRange"),
     "core.programs": ("RetryPolicy",),
@@ -85,6 +89,7 @@ _MODULES = {
         "EmbeddingError",
         "FilterError",
         "InvalidArgumentError",
+        "MemoryNotFoundError",
         "MessageDecodeError",
         "MessageNotFoundError",
         "PermissionDeniedError",
@@ -96,6 +101,7 @@ _MODULES = {
         "WriteError",
     ),
     "filters": ("Filters",),
+    "long_term_memory": ("LongTermMemory", "MemoryPage"),
     "offline": ("OfflineChatModel",),
     "retrievers": ("TablestoreRetriever",),
     "vectorstores": ("TablestoreVectorStore",),
@@ -118,6 +124,10 @@ __all__ = [
     "HybridSettings",
     "InvalidArgumentError",
     "KnowledgeStore",
+    "LongTermMemory",
+    "Memory",
+    "MemoryNotFoundError",
+    "MemoryPage",
     "MemoryStore",
     "Message",
     "MessageDecodeError",

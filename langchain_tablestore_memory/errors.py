@@ -12,6 +12,7 @@ TablestoreMemoryError
 ├── SchemaMismatchError       an existing table or index is not what was asked for
 ├── SessionNotFoundError      the session to change does not exist                     (also a LookupError)
 ├── MessageNotFoundError      the message to change does not exist                     (also a LookupError)
+├── MemoryNotFoundError       the memory to change does not exist                      (also a LookupError)
 ├── MessageDecodeError        a stored row cannot be turned back into a message
 ├── EmbeddingError            the embedding model failed half-way, or returned no vector for each text
 └── ServiceError              the service refused, or could not be reached
@@ -60,6 +61,10 @@ class SessionNotFoundError(TablestoreMemoryError, LookupError):
 
 class MessageNotFoundError(TablestoreMemoryError, LookupError):
     """The message to change does not exist."""
+
+
+class MemoryNotFoundError(TablestoreMemoryError, LookupError):
+    """The memory to change does not exist, or has expired."""
 
 
 class MessageDecodeError(TablestoreMemoryError):

@@ -1,0 +1,81 @@
+"""An embedding model as programs call it: sync and async from one source, its answers checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_tablestore_memory.core.programs import Outside, Program, Together
+from langchain_tablestore_memory.core.vectors import check_vector
+from langchain_tablestore_memory.errors import EmbeddingError
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+_PROBE = "How many numbers does an embedding have?"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """A model with the number of texts that it takes at a time.
+
+    Attributes:
+        model: The model.
+        batch_size: Texts in one call. Several calls are in flight.
+    """
+
+    model: Embeddings
+    batch_size: int = 64
+
+    def query(self, text: str) -> Program[Sequence[float]]:
+        """The vector of a question.
+
+        Raises:
+            EmbeddingError: The model failed.
+        """
+        try:
+            vector: Sequence[float] = yield Outside(
+                lambda: self.model.embed_query(text), lambda: self.model.aembed_query(text)
+            )
+        except Exception as error:
+            raise EmbeddingError(f"The embedding model failed: {error!r}.", failed=()) from error
+        return vector
+
+    def documents(self, texts: Sequence[str]) -> Program[Sequence[Any]]:
+        """A vector for each text.
+
+        Raises:
+            EmbeddingError: The model failed, or did not return a vector for each text.
+        """
+        batches = [texts[start : start + self.batch_size] for start in range(0, len(texts), self.batch_size)]
+        if not batches:
+            return []
+        found = yield Together([self._batch(batch) for batch in batches])
+        return [vector for vectors in found for vector in vectors]
+
+    def dimension(self) -> Program[int]:
+        """How many numbers the model's vectors have.
+
+        Raises:
+            EmbeddingError: The model failed.
+        """
+        vector = yield from self.query(_PROBE)
+        return int(check_vector(vector, dimension=None, what="The vector of the embedding model").size)
+
+    def _batch(self, texts: Sequence[str]) -> Program[Sequence[Any]]:
+        texts = list(texts)
+        vectors: Any
+        try:
+            vectors = yield Outside(
+                lambda: self.model.embed_documents(texts), lambda: self.model.aembed_documents(texts)
+            )
+        except Exception as error:
+            raise EmbeddingError(f"The embedding model failed: {error!r}.", failed=()) from error
+        number = len(vectors) if isinstance(vectors, Sized) else None
+        if number != len(texts):
+            returned = f"a {type(vectors).__name__}" if number is None else f"{number} vectors"
+            raise EmbeddingError(
+                f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?", failed=()
+            )
+        return list(vectors)

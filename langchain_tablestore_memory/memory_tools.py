@@ -1,0 +1,169 @@
+"""Long-term memory for agents and chains: tools that a model calls, and a step that fills a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel, Field
+
+from langchain_tablestore_memory.core.checks import check_count, check_id
+from langchain_tablestore_memory.core.memories import Memory
+from langchain_tablestore_memory.core.operations import operation
+from langchain_tablestore_memory.core.programs import Program
+from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from langchain_tablestore_memory.connection import Connection
+    from langchain_tablestore_memory.long_term_memory import LongTermMemory
+
+USER_KEY = "user_id"
+SESSION_KEY = "thread_id"
+"""Where a call's configuration says whose it is, and which conversation: the names that LangGraph uses."""
+
+
+class Remembered(BaseModel):
+    """What a model gives to `remember`."""
+
+    text: str = Field(description="One fact about the user, as a short sentence that can be understood alone.")
+
+
+class Asked(BaseModel):
+    """What a model gives to `recall`."""
+
+    query: str = Field(description="What to look for, in words that the memory may use.")
+
+
+class Forgotten(BaseModel):
+    """What a model gives to `forget`."""
+
+    memory_id: str = Field(description="The id of the memory, as recall gives it.")
+
+
+def memory_tools(memory: LongTermMemory, user_id: str | None, *, session_id: str | None, k: int) -> Sequence[BaseTool]:
+    """The tools of `LongTermMemory.tools`."""
+    bound = _Tools(memory, user_id, session_id, k)
+    return [
+        StructuredTool.from_function(
+            bound.remember,
+            coroutine=bound.aremember,
+            name="remember",
+            description="Remember a lasting fact about the user for later conversations: a preference, a name, a date.",
+            args_schema=Remembered,
+        ),
+        StructuredTool.from_function(
+            bound.recall,
+            coroutine=bound.arecall,
+            name="recall",
+            description="Look up what is remembered of the user from earlier conversations.",
+            args_schema=Asked,
+        ),
+        StructuredTool.from_function(
+            bound.forget,
+            coroutine=bound.aforget,
+            name="forget",
+            description="Forget one memory of the user, when they ask for it or when it is wrong.",
+            args_schema=Forgotten,
+        ),
+    ]
+
+
+def memory_step(
+    memory: LongTermMemory, user_id: str | None, *, input_key: str, output_key: str, k: int, **recall_options: Any
+) -> Runnable[Any, dict[str, Any]]:
+    """The step of `LongTermMemory.as_runnable`."""
+    step = _Step(memory, user_id, input_key, output_key, {"k": k, **recall_options})
+    return RunnableLambda(step.add, step.aadd, name="recall")
+
+
+def in_lines(memories: Sequence[Memory]) -> str:
+    """Memories as a prompt shows them: one in a line, none as nothing."""
+    return "\n".join(f"- {_in_one_line(memory)}" for memory in memories)
+
+
+class _Bound:
+    """A memory with the user that it is about: given here, or by the configuration of each call."""
+
+    def __init__(self, memory: LongTermMemory, user_id: str | None) -> None:
+        self._memory = memory
+        self._user_id = None if user_id is None else check_id(user_id, "user_id")
+
+    @property
+    def _connection(self) -> Connection:
+        return self._memory._connection  # noqa: SLF001 - a part of it
+
+    def _user(self, config: RunnableConfig) -> str:
+        found = self._user_id if self._user_id is not None else _configured(config, USER_KEY)
+        if found is None:
+            raise ConfigurationError(
+                'Nobody said whose memories these are. Give user_id, or call with {"configurable": {"user_id": ...}}.'
+            )
+        return check_id(found, "user_id")
+
+
+class _Tools(_Bound):
+    """What the tools do. A model sees the arguments of its schema and nothing else."""
+
+    def __init__(self, memory: LongTermMemory, user_id: str | None, session_id: str | None, k: int) -> None:
+        super().__init__(memory, user_id)
+        self._session_id = None if session_id is None else check_id(session_id, "session_id")
+        self._k = check_count(k, "k")
+
+    def _remember(self, text: str, config: RunnableConfig) -> Program[str]:
+        session = self._session_id if self._session_id is not None else _configured(config, SESSION_KEY)
+        [memory] = yield from self._memory._remember(self._user(config), text, session_id=session)  # noqa: SLF001
+        return f"Remembered as {memory.memory_id}."
+
+    remember, aremember = operation(_remember)
+
+    def _recall(self, query: str, config: RunnableConfig) -> Program[str]:
+        found = yield from self._memory._recall(self._user(config), query, self._k)  # noqa: SLF001
+        if not found:
+            return "Nothing is remembered about that."
+        return "\n".join(f"{memory.memory_id}: {_in_one_line(memory)}" for memory in found)
+
+    recall, arecall = operation(_recall)
+
+    def _forget(self, memory_id: str, config: RunnableConfig) -> Program[str]:
+        number = yield from self._memory._forget(self._user(config), memory_id)  # noqa: SLF001
+        return f"Forgot {memory_id}." if number else f"There is no memory {memory_id}. Call recall for the ids."
+
+    forget, aforget = operation(_forget)
+
+
+class _Step(_Bound):
+    """What the step of a chain does."""
+
+    def __init__(
+        self,
+        memory: LongTermMemory,
+        user_id: str | None,
+        input_key: str,
+        output_key: str,
+        recall_options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(memory, user_id)
+        self._input_key = input_key
+        self._output_key = output_key
+        self._recall_options = recall_options
+
+    def _add(self, given: Any, config: RunnableConfig) -> Program[dict[str, Any]]:
+        if not isinstance(given, Mapping) or self._input_key not in given:
+            raise InvalidArgumentError(
+                f"The input has no {self._input_key!r}. Give a dict with it, or name another input_key."
+            )
+        question = given[self._input_key]
+        found = yield from self._memory._recall(self._user(config), question, **self._recall_options)  # noqa: SLF001
+        return {**given, self._output_key: in_lines(found)}
+
+    add, aadd = operation(_add)
+
+
+def _configured(config: RunnableConfig, key: str) -> Any:
+    return (config.get("configurable") or {}).get(key)
+
+
+def _in_one_line(memory: Memory) -> str:
+    return " ".join(memory.text.split())
