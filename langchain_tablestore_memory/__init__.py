@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         microseconds_timestamp,
     )
     from langchain_tablestore_memory.core.sessions import SessionRegistry
+    from langchain_tablestore_memory.dashscope import DashScopeEmbeddings, DashScopeRerank, QwenTokenCounter
     from langchain_tablestore_memory.errors import (
         AuthenticationError,
         ConfigurationError,
@@ -82,6 +83,7 @@ _MODULES = {
     "core.programs": ("RetryPolicy",),
     "core.records": ("Message", "Order", "Page", "Session", "microseconds_timestamp"),
     "core.sessions": ("SessionRegistry",),
+    "dashscope": ("DashScopeEmbeddings", "DashScopeRerank", "QwenTokenCounter"),
     "errors": (
         "AuthenticationError",
         "ConfigurationError",
@@ -113,6 +115,8 @@ __all__ = [
     "ConfigurationError",
     "Connection",
     "CursorError",
+    "DashScopeEmbeddings",
+    "DashScopeRerank",
     "Document",
     "DocumentHit",
     "EmbeddingError",
@@ -138,6 +142,7 @@ __all__ = [
     "Order",
     "Page",
     "PermissionDeniedError",
+    "QwenTokenCounter",
     "RetryPolicy",
     "SchemaMismatchError",
     "ServiceError",
