@@ -11,6 +11,7 @@ _BENCHMARKS = {
     "turn": "a chat turn over HTTP, against tablestore-for-agent-memory",
     "long_conversation": "1,000 turns on the embedded engine, against langchain-community on SQLite",
     "engine": "calls of the embedded engine, against bare sqlite3",
+    "ingest": "documents with vectors over HTTP, against langchain-community and tablestore-for-agent-memory",
     "imports": "import time, against langchain-core and tablestore",
 }
 

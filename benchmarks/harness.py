@@ -62,6 +62,11 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.2f} ms"
 
 
+def seconds(duration: float) -> str:
+    """Seconds in words."""
+    return f"{duration:.2f} s"
+
+
 def timed(action: Callable[[], object]) -> float:
     """Seconds that an action takes."""
     start = time.perf_counter()
