@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from langchain_tablestore_memory.filters import Filters
     from langchain_tablestore_memory.offline import OfflineChatModel
+    from langchain_tablestore_memory.offline_embeddings import OfflineEmbeddings
     from langchain_tablestore_memory.retrievers import TablestoreRetriever
     from langchain_tablestore_memory.vectorstores import TablestoreVectorStore
 
@@ -97,6 +98,7 @@ _MODULES = {
     ),
     "filters": ("Filters",),
     "offline": ("OfflineChatModel",),
+    "offline_embeddings": ("OfflineEmbeddings",),
     "retrievers": ("TablestoreRetriever",),
     "vectorstores": ("TablestoreVectorStore",),
 }
@@ -125,6 +127,7 @@ __all__ = [
     "MessageStore",
     "MetaType",
     "OfflineChatModel",
+    "OfflineEmbeddings",
     "Order",
     "Page",
     "PermissionDeniedError",
