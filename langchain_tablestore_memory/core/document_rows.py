@@ -369,7 +369,7 @@ class DocumentTable:
         """
         pending = {self._name(document): document for document in changes}
         written = 0
-        for _ in range(_UPDATE_ATTEMPTS):
+        for attempt in range(_UPDATE_ATTEMPTS):
             documents = list(pending.values())
             rows = yield from self.read_rows([self._key_of(document) for document in documents], index)
             writes = []
@@ -377,7 +377,12 @@ class DocumentTable:
                 if row is None:
                     if only_if is None:
                         writes.append(self.put(document, index))
-                elif (only_if is None or only_if(row)) and (write := self._change(row, document, index)) is not None:
+                    continue
+                write = self._change(row, document, index)
+                if write is None:
+                    # Of a write whose answer was lost, the repetition meets what it has written itself.
+                    written += attempt > 0
+                elif only_if is None or only_if(row):
                     writes.append(write)
             try:
                 yield from write_rows(writes)
