@@ -52,6 +52,14 @@ def multiple(
     return Comparison(name, show(ours), show(peer), f"{ratio:.2f}x the peer", wanted, reached)
 
 
+def within(
+    name: str, ours: float, limit: float, *, show: Callable[[float], str], peer: float | None = None
+) -> Comparison:
+    """Compare with a limit; a peer's figure, where there is one, is only for reading."""
+    beside, ratio = ("-", "-") if peer is None else (show(peer), f"{peer / ours:.2f}x faster")
+    return Comparison(name, show(ours), beside, ratio, f"below {show(limit)}", ours < limit)
+
+
 def microseconds(seconds: float) -> str:
     """Seconds in words, as microseconds."""
     return f"{seconds * 1e6:,.0f} us"
@@ -60,6 +68,11 @@ def microseconds(seconds: float) -> str:
 def milliseconds(seconds: float) -> str:
     """Seconds in words, as milliseconds."""
     return f"{seconds * 1e3:.2f} ms"
+
+
+def seconds(duration: float) -> str:
+    """Seconds in words."""
+    return f"{duration:.2f} s"
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -103,14 +116,22 @@ def describe(label: str, samples: Sequence[float], show: Callable[[float], str])
 
 def print_table(comparisons: Sequence[Comparison]) -> None:
     """Print all comparisons as one table."""
-    rows = [("benchmark", "ours", "peer", "ratio", "wanted", "reached")]
     words = {True: "yes", False: "no", None: "-"}
-    rows += [
-        (each.name, each.ours, each.peer, each.ratio, each.wanted or "-", words[each.reached]) for each in comparisons
-    ]
+    print_rows(
+        [
+            ["benchmark", "ours", "peer", "ratio", "wanted", "reached"],
+            *(
+                [each.name, each.ours, each.peer, each.ratio, each.wanted or "-", words[each.reached]]
+                for each in comparisons
+            ),
+        ]
+    )
+
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of one length below each other, the first as their head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for number, row in enumerate(rows):
-        first, *others = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join([first, *others]).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))

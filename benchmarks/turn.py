@@ -15,12 +15,7 @@ returns plain records, where ours returns LangChain messages, and keeps the sess
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
 
 import tablestore
 from langchain_core.messages import AIMessage, HumanMessage
@@ -29,7 +24,8 @@ from tablestore_for_agent_memory.memory.memory_store import MemoryStore  # type:
 
 from benchmarks.conversation import answer, question
 from benchmarks.harness import Comparison, describe, faster, milliseconds, take_turns, timed
-from langchain_tablestore_memory import Connection, TablestoreChatMessageHistory, connect
+from benchmarks.serving import Traffic, connect_to, server
+from langchain_tablestore_memory import Connection, TablestoreChatMessageHistory
 
 _LATENCY = 5
 """Milliseconds that the server adds to every request."""
@@ -38,27 +34,26 @@ _WINDOW = 20
 _BLOCK = 10
 """Chat turns that one side does before it is the other's turn."""
 
-_SERVE = "from langchain_tablestore_memory.cli import main; main()"
-
 
 def run(*, quick: bool) -> list[Comparison]:
     rounds = 3 if quick else 20
     print(f"Turn over HTTP: last {_WINDOW} messages read, two added, session updated; {_LATENCY} ms per request added")
-    with _server() as url, _connect(url) as our_connection, _connect(url) as peer_connection:
-        our_requests, peer_requests = _Counter(our_connection.client), _Counter(peer_connection.client)
+    with server(latency=_LATENCY) as url, connect_to(url) as our_connection, connect_to(url) as peer_connection:
+        our_traffic, peer_traffic = Traffic(our_connection.client), Traffic(peer_connection.client)
         ours, peer = _Ours(our_connection), _Peer(peer_connection.client)
         for _ in range(_WINDOW // 2):  # make the tables, fill the window, open the sockets
             ours()
             peer()
-        our_requests.count = peer_requests.count = 0
+        our_traffic.reset()
+        peer_traffic.reset()
         our_times, peer_times = take_turns(lambda: timed(ours), lambda: timed(peer), rounds=rounds, block=_BLOCK)
     describe("ours", our_times, milliseconds)
     describe("tablestore-for-agent-memory", peer_times, milliseconds)
     return [
         faster(
             "turn over HTTP: requests",
-            our_requests.count / len(our_times),
-            peer_requests.count / len(peer_times),
+            our_traffic.requests / len(our_times),
+            peer_traffic.requests / len(peer_times),
             show="{:g}".format,
             at_least=2.0,
         ),
@@ -72,35 +67,6 @@ def run(*, quick: bool) -> list[Comparison]:
         # Other work on the machine lengthens what is computed and not what is waited for: it brings the two closer.
         faster("  of the fastest turns", min(our_times), min(peer_times), show=milliseconds),
     ]
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    """A server process that keeps nothing; gives its address."""
-    command = [sys.executable, "-c", _SERVE, "serve", "--memory", "--port", "0", "--latency", str(_LATENCY)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().split()[-1]
-        finally:
-            process.terminate()
-
-
-def _connect(url: str) -> Connection:
-    return connect(url, instance_name="bench", access_key_id="local", access_key_secret="local")
-
-
-class _Counter:
-    """Counts the requests that a client hands to its connection pool."""
-
-    def __init__(self, client: tablestore.OTSClient) -> None:
-        self.count = 0
-        self._pool = client.connection
-        client.connection = self
-
-    def send_receive(self, url: str, headers: Mapping[str, str], body: bytes) -> Any:
-        self.count += 1
-        return self._pool.send_receive(url, headers, body)
 
 
 class _Ours:

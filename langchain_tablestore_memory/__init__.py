@@ -52,12 +52,12 @@ if TYPE_CHECKING:
         FilterError,
         InvalidArgumentError,
         MemoryNotFoundError,
-        MessageDecodeError,
         MessageNotFoundError,
         PermissionDeniedError,
         SchemaMismatchError,
         ServiceError,
         SessionNotFoundError,
+        StoredDataError,
         TablestoreMemoryError,
         UnavailableError,
         WriteError,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from langchain_tablestore_memory.filters import Filters
     from langchain_tablestore_memory.long_term_memory import LongTermMemory, MemoryPage
     from langchain_tablestore_memory.offline import OfflineChatModel
+    from langchain_tablestore_memory.offline_embeddings import OfflineEmbeddings
     from langchain_tablestore_memory.retrievers import TablestoreRetriever
     from langchain_tablestore_memory.vectorstores import TablestoreVectorStore
 
@@ -92,12 +93,12 @@ _MODULES = {
         "FilterError",
         "InvalidArgumentError",
         "MemoryNotFoundError",
-        "MessageDecodeError",
         "MessageNotFoundError",
         "PermissionDeniedError",
         "SchemaMismatchError",
         "ServiceError",
         "SessionNotFoundError",
+        "StoredDataError",
         "TablestoreMemoryError",
         "UnavailableError",
         "WriteError",
@@ -105,6 +106,7 @@ _MODULES = {
     "filters": ("Filters",),
     "long_term_memory": ("LongTermMemory", "MemoryPage"),
     "offline": ("OfflineChatModel",),
+    "offline_embeddings": ("OfflineEmbeddings",),
     "retrievers": ("TablestoreRetriever",),
     "vectorstores": ("TablestoreVectorStore",),
 }
@@ -134,11 +136,11 @@ __all__ = [
     "MemoryPage",
     "MemoryStore",
     "Message",
-    "MessageDecodeError",
     "MessageNotFoundError",
     "MessageStore",
     "MetaType",
     "OfflineChatModel",
+    "OfflineEmbeddings",
     "Order",
     "Page",
     "PermissionDeniedError",
@@ -149,6 +151,7 @@ __all__ = [
     "Session",
     "SessionNotFoundError",
     "SessionRegistry",
+    "StoredDataError",
     "TablestoreChatMessageHistory",
     "TablestoreMemoryError",
     "TablestoreRetriever",

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
+_LABEL = re.compile(r"\s*(\[[^\[\]]{1,200}\])\s*")
 _LEAST_OVERLAP = 0.5
 
 
@@ -87,7 +88,7 @@ def answer(messages: Sequence[BaseMessage]) -> str:
         _about_conversation(text, humans[:-1], messages, facts),
         _about_facts(text, facts, messages, humans[:-1]),
         _acknowledge(text),
-        _from_sentences(text, messages, humans[:-1]) if is_question(text) else None,
+        _from_sentences(text, messages, humans[:-1], facts) if is_question(text) else None,
         _courtesy(text, facts),
     ):
         if reply:
@@ -198,23 +199,63 @@ def _acknowledge(text: str) -> str | None:
     return phrases.BETWEEN_SENTENCES.say(language).join(sentences)
 
 
-def _from_sentences(text: str, messages: Sequence[BaseMessage], earlier: Sequence[str]) -> str | None:
-    """The sentence that shares most with a question: of the system messages, or of what the human said."""
-    given = [
-        (sentence, phrases.GIVEN)
-        for message in messages
-        if isinstance(message, SystemMessage)
-        for sentence in _sentences(message.text)
-    ]
-    said = [
-        (sentence, phrases.SAID) for message in earlier for sentence in _sentences(message) if not is_question(sentence)
-    ]
+def _from_sentences(
+    text: str, messages: Sequence[BaseMessage], earlier: Sequence[str], facts: Sequence[Fact] = ()
+) -> str | None:
+    """The sentence that shares most with a question: of the system messages, or of what the human said.
+
+    Where the question is about the human, what is known of them counts as part of it, and is told along.
+    """
     wanted = key_words(text)
-    shared = [len(wanted & key_words(sentence)) for sentence, _ in given + said]
-    if not wanted or max(shared, default=0) < _LEAST_OVERLAP * len(wanted):
+    personal = facts if phrases.IS_PERSONAL[language_of(text)].search(text) else ()
+    words = [(fact, key_words(fact.value) - wanted) for fact in personal]
+    known = set[str]().union(*(fact_words for _, fact_words in words))
+    best, best_shared = None, 0
+    for candidate in itertools.chain(_given(messages), _said(earlier)):
+        there = key_words(candidate.text)
+        of_question = len(wanted & there)
+        # What is known of the human helps to choose among sentences on the question; it makes none of others.
+        shared = of_question + (len(known & there) if of_question and candidate.phrase is phrases.GIVEN else 0)
+        if shared > best_shared and shared >= _LEAST_OVERLAP * len(wanted):
+            best, best_shared = candidate, shared
+    if best is None:
         return None
-    sentence, phrase = (given + said)[shared.index(max(shared))]
-    return phrase.say(language_of(text), text=sentence)
+    language = language_of(text)
+    used = key_words(best.text) if best.phrase is phrases.GIVEN else set()
+    told = _tell([fact for fact, fact_words in words if fact_words & used], language)
+    quoted = best.phrase.say(language, text=best.text) + (f" {best.label}" if best.label else "")
+    return phrases.BETWEEN_SENTENCES.say(language).join(filter(None, (told, quoted)))
+
+
+class _Candidate(NamedTuple):
+    """A sentence that may answer a question.
+
+    Attributes:
+        text: The sentence.
+        phrase: How it is told.
+        label: What its paragraph began with in brackets: where it is from.
+    """
+
+    text: str
+    phrase: phrases.Phrase
+    label: str = ""
+
+
+def _given(messages: Iterable[BaseMessage]) -> Iterator[_Candidate]:
+    for message in messages:
+        if isinstance(message, SystemMessage):
+            for paragraph in message.text.splitlines():
+                label = _LABEL.match(paragraph)
+                rest = paragraph[label.end() :] if label else paragraph
+                for sentence in _sentences(rest):
+                    yield _Candidate(sentence, phrases.GIVEN, label[1] if label else "")
+
+
+def _said(earlier: Iterable[str]) -> Iterator[_Candidate]:
+    for message in earlier:
+        for sentence in _sentences(message):
+            if not is_question(sentence):
+                yield _Candidate(sentence, phrases.SAID)
 
 
 def _courtesy(text: str, facts: Sequence[Fact]) -> str | None:

@@ -289,6 +289,7 @@ IS_QUESTION = {
     ),
     "zh": _i(r"[？?]\s*$|什么|谁|哪|几[个次岁条只]|多少|怎么|多大|是否|[吗呢]\s*$|告诉我|总结"),
 }
+IS_PERSONAL = {"en": _i(r"\b(?:I|me|my)\b"), "zh": _i(r"我")}
 GREETING = {
     "en": _i(r"^(?:hi|hello|hey|good (?:morning|afternoon|evening))\b"),
     "zh": _i(r"^(?:你好|您好|嗨|早上好|下午好|晚上好|大家好)"),

@@ -45,10 +45,10 @@ from langchain_tablestore_memory.drafts import (
 )
 from langchain_tablestore_memory.errors import (
     InvalidArgumentError,
-    MessageDecodeError,
     MessageNotFoundError,
     ServiceError,
     SessionNotFoundError,
+    StoredDataError,
     TablestoreMemoryError,
     WriteError,
 )
@@ -288,7 +288,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
 
         Raises:
             CursorError: The cursor is malformed or was given out for another user or conversation.
-            MessageDecodeError: A row cannot be turned back into a message.
+            StoredDataError: A row cannot be turned back into a message.
         """
         scope = ("history", self._store.table_name, self._conversation)
         newer, boundary = False, None
@@ -365,7 +365,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         Raises:
             InvalidArgumentError: The text is empty or too long, or the scope or the limit is none that can be.
             CursorError: The cursor is malformed or was given out for another user, conversation or text.
-            MessageDecodeError: A row cannot be turned back into a message.
+            StoredDataError: A row cannot be turned back into a message.
 
         Example:
             ```python
@@ -725,7 +725,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         """The messages in rows, for an excerpt: a damaged one is no reason to refuse what is done to others."""
         messages = []
         for row in rows:
-            with contextlib.suppress(MessageDecodeError):
+            with contextlib.suppress(StoredDataError):
                 messages.append(self._message(row))
         return messages
 

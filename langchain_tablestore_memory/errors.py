@@ -13,7 +13,7 @@ TablestoreMemoryError
 ├── SessionNotFoundError      the session to change does not exist                     (also a LookupError)
 ├── MessageNotFoundError      the message to change does not exist                     (also a LookupError)
 ├── MemoryNotFoundError       the memory to change does not exist                      (also a LookupError)
-├── MessageDecodeError        a stored row cannot be turned back into a message
+├── StoredDataError           a stored message, session or document was damaged and cannot be read
 ├── EmbeddingError            the embedding model failed half-way, or returned no vector for each text
 └── ServiceError              the service refused, or could not be reached
     ├── AuthenticationError   the key, its secret or the signature was refused
@@ -67,8 +67,11 @@ class MemoryNotFoundError(TablestoreMemoryError, LookupError):
     """The memory to change does not exist, or has expired."""
 
 
-class MessageDecodeError(TablestoreMemoryError):
-    """A stored row that cannot be turned back into the message that it was."""
+class StoredDataError(TablestoreMemoryError):
+    """A stored message, session or document that cannot be turned back into what it was: it was damaged.
+
+    Or it holds an object of a class that is not among those that the reader allows.
+    """
 
 
 class EmbeddingError(TablestoreMemoryError):

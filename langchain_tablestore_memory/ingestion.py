@@ -7,6 +7,7 @@ wrong half-way ends it: whatever was embedded by then is written, and the error 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class Ingestion:
     """Documents on their way from their source into the table.
 
     Attributes:
-        documents: The documents, without embeddings.
+        documents: The documents, without embeddings. What is no list is read as it goes.
         embedding: The model; None stores them without embeddings.
         put: Makes the program that stores embedded documents.
         tenant_id: Whose they are; None where documents have no tenants.
@@ -61,15 +62,19 @@ class Ingestion:
         progress: What is told how many more documents were stored.
     """
 
-    documents: Iterator[Document]
+    documents: Iterable[Document]
     embedding: Embeddings | None
     put: Callable[[Sequence[Document]], Program[None]]
     tenant_id: str | None
     batching: Batching
     progress: Progress
+    _source: Iterator[Document] = field(init=False)
     _read: list[str] = field(default_factory=list, init=False)
-    _stored: set[str] = field(default_factory=set, init=False)
+    _stored: Counter[str] = field(default_factory=Counter, init=False)
     _failures: list[Exception] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._source = iter(self.documents)
 
     def run(self) -> Program[list[str]]:
         """Store all documents.
@@ -105,7 +110,7 @@ class Ingestion:
             return wave
         try:
             # Not list(): what came before an error has to be kept.
-            wave.extend(islice(self.documents, self.batching.embedding * self.batching.concurrency))
+            wave.extend(islice(self._source, self.batching.embedding * self.batching.concurrency))
         except Exception as error:  # noqa: BLE001 - whatever the source raised is raised again in the end
             self._failures.append(error)
         self._read += [document.document_id for document in wave]
@@ -143,8 +148,10 @@ class Ingestion:
         except Exception as error:  # noqa: BLE001 - raised again in the end
             self._failures.append(error)
             if isinstance(error, WriteError):
-                names = {document_name(d.document_id, self.tenant_id): d.document_id for d in documents}
-                self._stored.update(names[name] for name in error.stored)
+                stored = set(error.stored)
+                self._stored.update(
+                    d.document_id for d in documents if document_name(d.document_id, self.tenant_id) in stored
+                )
         else:
             self._stored.update(document.document_id for document in documents)
             self.progress.update(len(documents))
@@ -152,11 +159,18 @@ class Ingestion:
 
     def _described(self, error: Exception) -> Exception:
         """The error that says what became of all documents."""
-        failed = [document_id for document_id in dict.fromkeys(self._read) if document_id not in self._stored]
-        stored = [document_id for document_id in dict.fromkeys(self._read) if document_id in self._stored]
+        at_hand = isinstance(self.documents, Sequence)
+        if at_hand:
+            # Those that it did not come to are not stored either.
+            self._read = [document.document_id for document in self.documents]
+        named = "them all" if at_hand else "all that were read"
+        # Of several with one id the last counts: it is stored when all of them are.
+        read = Counter(self._read)
+        failed = [document_id for document_id, times in read.items() if self._stored[document_id] < times]
+        stored = [document_id for document_id, times in read.items() if self._stored[document_id] == times]
         state = (
             f"{len(stored)} documents are stored, {len(failed)} are not: {_some(failed)}. Adding the same documents "
-            "with the same ids again is harmless; `failed` and `stored` name them all."
+            f"with the same ids again is harmless; `failed` and `stored` name {named}."
         )
         if isinstance(error, EmbeddingError):
             return _caused(EmbeddingError(f"{error} {state}", failed=failed, stored=stored), error.__cause__)
@@ -179,7 +193,7 @@ class Ingestion:
 # What is added
 
 
-def documents_of_texts(texts: Any, metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:
+def documents_of_texts(texts: Any, metadatas: Any, ids: Any, tenant: str) -> Iterable[Document]:
     """Documents made of texts, and of metadata and ids where they are given, one for each text.
 
     What is a list is checked at once, what is read only once is checked as it goes.
@@ -202,10 +216,10 @@ def documents_of_texts(texts: Any, metadatas: Any, ids: Any, tenant: str) -> Ite
             raise InvalidArgumentError(f"{len(texts)} texts and {len(others)} {name} were given. Give one for each.")
     documents = _paired(texts, metadatas, ids, tenant)
     everything = all(others is None or isinstance(others, Sequence) for others in (texts, metadatas, ids))
-    return iter(list(documents)) if everything else documents
+    return list(documents) if everything else documents
 
 
-def documents_of_langchain(documents: Any, ids: Any, tenant: str) -> Iterator[Document]:
+def documents_of_langchain(documents: Any, ids: Any, tenant: str) -> Iterable[Document]:
     """The same of LangChain's documents. Where ids are given, they count; otherwise those of the documents."""
     if not isinstance(documents, Iterable) or isinstance(documents, str):
         raise InvalidArgumentError(f"documents is a {type(documents).__name__}. Give a list of documents.")
@@ -215,7 +229,7 @@ def documents_of_langchain(documents: Any, ids: Any, tenant: str) -> Iterator[Do
             [_content(document) for document in kept], [document.metadata for document in kept], ids, tenant
         )
     made = (_document(_content(document), document.metadata, document.id, tenant) for document in documents)
-    return iter(list(made)) if isinstance(documents, Sequence) else made
+    return list(made) if isinstance(documents, Sequence) else made
 
 
 def _paired(texts: Iterable[Any], metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:

@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_tablestore_memory.core import tagged_json
 from langchain_tablestore_memory.core.object_state import assemble_model, is_default
 from langchain_tablestore_memory.core.tagged_json import DAMAGED
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -173,28 +173,28 @@ def decode(
         types: As given to `encode`.
 
     Raises:
-        MessageDecodeError: The body is damaged, or needs a class that is not among `types`.
+        StoredDataError: The body is damaged, or needs a class that is not among `types`.
     """
     if body is None:
         cls = _CLASS_OF_ROLE.get(role.casefold(), HumanMessage) if role is not None else HumanMessage
         return _form_of(cls).build({"content": text or "", "id": message_id})
     try:
         return _decode_body(text, body, types)
-    except MessageDecodeError as error:
-        raise MessageDecodeError(f"message {message_id!r} cannot be decoded: {error}") from None
+    except StoredDataError as error:
+        raise StoredDataError(f"message {message_id!r} cannot be decoded: {error}") from None
 
 
 def _decode_body(text: str | None, body: str, types: Collection[type]) -> BaseMessage:
     fields = tagged_json.loads(body, types=types, name="its body")
     if type(fields) is not dict:
-        raise MessageDecodeError(f"its body is no JSON object. {DAMAGED}")
+        raise StoredDataError(f"its body is no JSON object. {DAMAGED}")
     cls = _class_called(fields.pop(_CLASS, None), fields.get("type"), types)
     extra = fields.pop(_EXTRA, None)
     private = fields.pop(_PRIVATE, None)
     if not isinstance(extra, dict | None):
-        raise MessageDecodeError(f"its extra fields are no JSON object. {DAMAGED}")
+        raise StoredDataError(f"its extra fields are no JSON object. {DAMAGED}")
     if not isinstance(private, dict | None):
-        raise MessageDecodeError(f"its private attributes are no JSON object. {DAMAGED}")
+        raise StoredDataError(f"its private attributes are no JSON object. {DAMAGED}")
     fields.setdefault("content", text or "")
     return _form_of(cls).build(fields, extra, private)
 
@@ -203,14 +203,14 @@ def _class_called(name: Any, message_type: Any, types: Collection[type]) -> type
     if name is None:
         cls = _CLASS_OF_TYPE.get(message_type) if isinstance(message_type, str) else None
         if cls is None:
-            raise MessageDecodeError("the installed langchain-core has no message of its type. Update langchain-core.")
+            raise StoredDataError("the installed langchain-core has no message of its type. Update langchain-core.")
         return cls
     for allowed in types:
         if allowed.__qualname__ == name and issubclass(allowed, BaseMessage):
             return allowed
     if isinstance(name, str) and name in _CORE_CLASSES:
         return _CORE_CLASSES[name]
-    raise MessageDecodeError("its class is not one of langchain-core's. Pass the class in `types`.")
+    raise StoredDataError("its class is not one of langchain-core's. Pass the class in `types`.")
 
 
 def _is_core(cls: type) -> bool:
@@ -279,9 +279,9 @@ class _Form:
         """Make the message that the constructor once made of these fields, without validating them again."""
         for name in self.required:
             if name not in fields:
-                raise MessageDecodeError(f"its field {name!r} is missing. {DAMAGED}")
+                raise StoredDataError(f"its field {name!r} is missing. {DAMAGED}")
         if wrong := self.check(fields):
-            raise MessageDecodeError(f"its field {wrong[0]!r} is of type {type(wrong[1]).__name__}. {DAMAGED}")
+            raise StoredDataError(f"its field {wrong[0]!r} is of type {type(wrong[1]).__name__}. {DAMAGED}")
         state = {**self.defaults, **fields}
         for name, factory in self.factories:
             if name not in fields:

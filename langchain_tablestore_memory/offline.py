@@ -45,9 +45,10 @@ class OfflineChatModel(BaseChatModel):
 
     It makes memory visible where no model can be reached: it recognises what people say of themselves (name, city, job,
     likes, birthday, pets, ...; in English and Chinese) in the messages that it is given, and tells it back when asked,
-    in the language of the question. It also finds the sentence of a system message that answers a question, counts and
-    quotes the conversation, and calls tools whose description fits. To everything else it answers what it is and how to
-    use a real model. The same messages always get the same answer.
+    in the language of the question. It also finds the sentence of a system message that answers a question, and tells
+    where it is from if its line begins with a label such as ``[tea.md]``; counts and quotes the conversation; and calls
+    tools whose description fits. To everything else it answers what it is and how to use a real model. The same
+    messages always get the same answer.
 
     Example:
         ```python

@@ -23,7 +23,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_tablestore_memory.core import tagged_json
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -159,7 +159,7 @@ def decode_metadata(columns: Mapping[str, Any], *, reserved: Collection[str] = (
         reserved: As given to `encode_metadata`.
 
     Raises:
-        MessageDecodeError: `lc_metadata` was damaged.
+        StoredDataError: `lc_metadata` was damaged.
     """
     metadata = {
         name: value for name, value in columns.items() if name not in reserved and not name.startswith(COLUMN_PREFIX)
@@ -168,7 +168,7 @@ def decode_metadata(columns: Mapping[str, Any], *, reserved: Collection[str] = (
     if text is not None:
         overflow = tagged_json.loads(text, name=f"the column {METADATA_COLUMN!r}")
         if type(overflow) is not dict:
-            raise MessageDecodeError(f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}")
+            raise StoredDataError(f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}")
         metadata = {**overflow, **metadata}
     return dict(sorted(metadata.items())) if len(metadata) > 1 else metadata
 
@@ -222,13 +222,13 @@ def join_text(column: str, columns: Mapping[str, Any]) -> str | None:
     column alone, what is left of longer, older text is not appended to the new one.
 
     Raises:
-        MessageDecodeError: The column is not text.
+        StoredDataError: The column is not text.
     """
     text = columns.get(column)
     if text is None:
         return None
     if not isinstance(text, str):
-        raise MessageDecodeError(
+        raise StoredDataError(
             f"the column {column!r} holds {type(text).__name__} where text is expected. {tagged_json.DAMAGED}"
         )
     if len(text) * _MAX_UTF8_CHARACTER < _FULL_CHUNK_BYTES:

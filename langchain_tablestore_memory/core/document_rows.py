@@ -54,7 +54,7 @@ from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, 
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
     InvalidArgumentError,
-    MessageDecodeError,
+    StoredDataError,
     WriteError,
 )
 from langchain_tablestore_memory.filters import FieldKind
@@ -296,7 +296,7 @@ class DocumentTable:
         """The document in a row, whoever wrote it.
 
         Raises:
-            MessageDecodeError: It was damaged.
+            StoredDataError: It was damaged.
         """
         document_id = row.key[self.id_field]
         embedding = row.columns.get(self.embedding_field) if include_embedding else None
@@ -315,7 +315,7 @@ class DocumentTable:
         if text is not None:
             exact = tagged_json.loads(text, name=f"the column {METADATA_COLUMN!r}")
             if type(exact) is not dict:
-                raise MessageDecodeError(f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}")
+                raise StoredDataError(f"the column {METADATA_COLUMN!r} is no JSON object. {tagged_json.DAMAGED}")
             metadata = exact
         for name, value in row.columns.items():
             if name in self._own or name.startswith(COLUMN_PREFIX):
@@ -369,7 +369,7 @@ class DocumentTable:
         """
         pending = {self._name(document): document for document in changes}
         written = 0
-        for _ in range(_UPDATE_ATTEMPTS):
+        for attempt in range(_UPDATE_ATTEMPTS):
             documents = list(pending.values())
             rows = yield from self.read_rows([self._key_of(document) for document in documents], index)
             writes = []
@@ -377,7 +377,12 @@ class DocumentTable:
                 if row is None:
                     if only_if is None:
                         writes.append(self.put(document, index))
-                elif (only_if is None or only_if(row)) and (write := self._change(row, document, index)) is not None:
+                    continue
+                write = self._change(row, document, index)
+                if write is None:
+                    # Of a write whose answer was lost, the repetition meets what it has written itself.
+                    written += attempt > 0
+                elif only_if is None or only_if(row):
                     writes.append(write)
             try:
                 yield from write_rows(writes)

@@ -12,7 +12,7 @@ import enum
 import functools
 from typing import TYPE_CHECKING, Any
 
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -88,10 +88,10 @@ def restore_dataclass(cls: type, fields: Mapping[str, Any]) -> Any:
     """Rebuild a dataclass from `dataclass_state`.
 
     Raises:
-        MessageDecodeError: The class has other fields than the stored object.
+        StoredDataError: The class has other fields than the stored object.
     """
     if {field.name for field in dataclasses.fields(cls)} != set(fields):
-        raise MessageDecodeError(f"holds a {cls.__name__} whose fields are not those of the class of today.")
+        raise StoredDataError(f"holds a {cls.__name__} whose fields are not those of the class of today.")
     instance: Any = object.__new__(cls)
     for name, value in fields.items():
         object.__setattr__(instance, name, value)
@@ -139,20 +139,20 @@ def restore_model(
     """Rebuild a pydantic model from `model_state`.
 
     Raises:
-        MessageDecodeError: A field is missing, or the class does not have it any more.
+        StoredDataError: A field is missing, or the class does not have it any more.
     """
     state: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
         if name in fields:
             state[name] = fields[name]
         elif field.is_required():
-            raise MessageDecodeError(f"lacks the field {name!r} of {cls.__name__}.")
+            raise StoredDataError(f"lacks the field {name!r} of {cls.__name__}.")
         elif _depends_on_others(field):
             state[name] = field.get_default(call_default_factory=True, validated_data=state)
         else:
             state[name] = field.get_default(call_default_factory=True)
     if unknown := sorted(set(fields) - set(state)):
-        raise MessageDecodeError(f"has fields that {cls.__name__} of today does not have: {unknown}.")
+        raise StoredDataError(f"has fields that {cls.__name__} of today does not have: {unknown}.")
     return assemble_model(cls, state, {*fields, *(extra or ())}, extra, private)
 
 

@@ -58,22 +58,31 @@ class RetryPolicy:
             wrong address, and somebody is waiting to read so.
         first_delay: The longest wait before the second attempt, in seconds. It doubles with each further attempt.
         max_delay: The longest wait before any attempt, in seconds.
+        deadline: Seconds after the first attempt from which on no further one begins. It counts where attempts are
+            slow to fail: one that is never answered takes the client's `socket_timeout`, 50 s by default. So a request
+            fails at the latest after both together, 110 s by default.
 
     Raises:
         ConfigurationError: A number is out of range.
+
+    Example:
+        ```python
+        connect("https://...", retry=RetryPolicy(deadline=10), socket_timeout=5)  # fails within 15 s
+        ```
     """
 
     attempts: int = 10
     connect_attempts: int = 4
     first_delay: float = 0.1
     max_delay: float = 4.0
+    deadline: float = 60.0
 
     def __post_init__(self) -> None:
         for name in ("attempts", "connect_attempts"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name} is {value!r}. Give an int, at least 1.")
-        for name in ("first_delay", "max_delay"):
+        for name in ("first_delay", "max_delay", "deadline"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise ConfigurationError(f"{name} is {value!r}. Give seconds, at least 0.")
@@ -86,10 +95,29 @@ class RetryPolicy:
         longest: float = min(self.max_delay, self.first_delay * 2 ** min(attempt - 1, _DOUBLINGS))
         return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreading load, not keeping a secret
 
-    def allows(self, failure: Failure, attempt: int) -> bool:
-        """Whether to attempt again after `failure` of attempt number `attempt` (from 1)."""
-        limit = self.connect_attempts if failure.unconnected else self.attempts
-        return failure.transient and attempt < limit
+    def begin(self) -> Retries:
+        """Begin to count the attempts of one request, the first of which goes out now."""
+        return Retries(self)
+
+
+@dataclass(slots=True)
+class Retries:
+    """The attempts of one request, counted and timed."""
+
+    policy: RetryPolicy
+    _attempt: int = 1
+    _begun: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - looked up when it is called
+
+    def allow(self, failure: Failure) -> bool:
+        """Whether to attempt again after `failure` of the latest attempt."""
+        limit = self.policy.connect_attempts if failure.unconnected else self.policy.attempts
+        in_time = time.monotonic() - self._begun < self.policy.deadline
+        return failure.transient and self._attempt < limit and in_time
+
+    def pause(self) -> Sleep:
+        """The wait before the next attempt, which is then the latest."""
+        self._attempt += 1
+        return Sleep(self.policy.delay(self._attempt - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +195,7 @@ class Call:
 
     def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, Any]:
         """Attempt until answered, refused, or out of attempts."""
-        attempt, in_doubt = 1, False
+        retries, in_doubt = policy.begin(), False
         while True:
             try:
                 return (yield Attempt(self.api, self.args, self.kwargs))
@@ -178,10 +206,9 @@ class Call:
                 # What one attempt may have done, a later one that was turned away does not undo.
                 in_doubt = in_doubt or failure.ambiguous
                 repeatable = self.repeatable or not failure.ambiguous
-                if not (repeatable and policy.allows(failure, attempt)):
+                if not (repeatable and retries.allow(failure)):
                     raise replace(failure, ambiguous=in_doubt).to_error(self.api) from error
-            yield Sleep(policy.delay(attempt))
-            attempt += 1
+            yield retries.pause()
 
 
 @dataclass(slots=True)

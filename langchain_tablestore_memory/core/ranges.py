@@ -203,7 +203,7 @@ class ReadRows:
     def attempts(self, policy: RetryPolicy) -> Generator[Attempt | Sleep, Any, list[StoredRow | None]]:
         """Attempt until every row is read or refused, or attempts run out."""
         found: dict[int, StoredRow | None] = {}
-        attempt = 1
+        retries = policy.begin()
         while True:
             pending = [position for position in range(len(self.keys)) if position not in found]
             request = BatchGetRowRequest()
@@ -225,10 +225,9 @@ class ReadRows:
                         failure = Failure.of_code(item.error_code, item.error_message)
             if failure is None:
                 return [found[position] for position in range(len(self.keys))]
-            if not policy.allows(failure, attempt):
+            if not retries.allow(failure):
                 raise failure.to_error("batch_get_row")
-            yield Sleep(policy.delay(attempt))
-            attempt += 1
+            yield retries.pause()
 
 
 def read_rows(

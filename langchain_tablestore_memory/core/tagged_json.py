@@ -37,7 +37,7 @@ from langchain_tablestore_memory.core.object_state import (
     restore_dataclass,
     restore_model,
 )
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -103,20 +103,20 @@ def loads(text: str, *, types: Collection[type] = (), name: str = "value") -> An
         name: What the text is called in an error.
 
     Raises:
-        MessageDecodeError: The text is not JSON, or has tags that cannot be read.
+        StoredDataError: The text is not JSON, or has tags that cannot be read.
     """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise MessageDecodeError(f"{name} is not valid JSON. {DAMAGED}") from None
+        raise StoredDataError(f"{name} is not valid JSON. {DAMAGED}") from None
     if _QUOTED_TAG not in text:
         return value
     try:
         return _Unpacker({label: cls for cls, label in labels_of(types).items()}).unpack(value)
-    except MessageDecodeError as error:
-        raise MessageDecodeError(f"{name} {error}") from None
+    except StoredDataError as error:
+        raise StoredDataError(f"{name} {error}") from None
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
-        raise MessageDecodeError(
+        raise StoredDataError(
             f"{name} holds a tagged value that cannot be read ({type(error).__name__}). {DAMAGED}"
         ) from None
 
@@ -395,7 +395,7 @@ class _Unpacker:
     def _unpack_tag(self, tag: str, payload: Any) -> Any:
         unpacker = _UNPACKERS.get(tag)
         if unpacker is None:
-            raise MessageDecodeError(
+            raise StoredDataError(
                 "holds a tagged value of an unknown kind: it was written by a newer version of this package, "
                 "which has to be installed to read it."
             )
@@ -408,7 +408,7 @@ class _Unpacker:
         cls = self.classes.get(label) or core_class(label)
         if cls is None:
             shown = label if re.fullmatch(r"[\w.:<>\[\], ]{1,200}", label) else "an unreadable name"
-            raise MessageDecodeError(
+            raise StoredDataError(
                 f"holds an object of the class {shown}, which is not among the allowed ones. Pass the class in `types`."
             )
         return cls

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def decode_vector(text: Any, *, what: str) -> list[float]:
     """Read a vector from JSON text, whichever tool wrote it.
 
     Raises:
-        MessageDecodeError: It is none.
+        StoredDataError: It is none.
     """
     try:
         vector = orjson.loads(text)
@@ -78,4 +78,4 @@ def decode_vector(text: Any, *, what: str) -> list[float]:
             return [float(number) for number in vector]
     except (TypeError, ValueError):  # no text, no JSON, or no numbers
         pass
-    raise MessageDecodeError(f"{what} is no JSON array of numbers. Was it written by another program?")
+    raise StoredDataError(f"{what} is no JSON array of numbers. Was it written by another program?")

@@ -155,14 +155,14 @@ class WriteRows:
         """Attempt until every row is stored, refused, or out of attempts."""
         outcome = WriteOutcome()
         pending = list(self.rows)
-        attempt, in_doubt = 1, False
+        retries, in_doubt = policy.begin(), False
         while True:
             failures = yield from self._attempt(pending, outcome)
             # What one attempt may have done, a later one that was turned away does not undo.
             in_doubt = in_doubt or any(failure.ambiguous for _, failure in failures)
             pending = []
             for row, failure in failures:
-                if not policy.allows(failure, attempt):
+                if not retries.allow(failure):
                     outcome.failed.append((row, replace(failure, ambiguous=in_doubt)))
                 elif failure.ambiguous and row.repeat is not None:
                     outcome.doubted = True
@@ -171,8 +171,7 @@ class WriteRows:
                     pending.append(row)
             if not pending:
                 return outcome
-            yield Sleep(policy.delay(attempt))
-            attempt += 1
+            yield retries.pause()
 
     @staticmethod
     def _attempt(

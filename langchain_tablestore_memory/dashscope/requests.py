@@ -216,10 +216,10 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that an answer asks to wait, given as a number or as a date; 0 where it does not."""
     value = headers.get("retry-after", "")
     try:
-        return max(float(value), 0.0)
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - time(), 0.0)
-    except ValueError:  # neither; nothing depends on it
-        return 0.0
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time()
+        except ValueError:  # neither, and the wait that is usual will do
+            return 0.0
+    return seconds if seconds > 0 else 0.0  # nothing is greater than NaN

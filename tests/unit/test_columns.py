@@ -28,7 +28,7 @@ from langchain_tablestore_memory.core.columns import (
     row_size,
     split_text,
 )
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 from langchain_tablestore_memory.local import Tablestore, ots_client
 
 # Machines that run tests are busy: how long an example takes says nothing.
@@ -208,9 +208,9 @@ def test_advice_names_no_option_that_does_not_exist():
 
 @pytest.mark.parametrize("text", ["[1]", "5", "{", '{"a":{"$py:new":1}}'])
 def test_a_damaged_metadata_column_is_named(text):
-    with pytest.raises(MessageDecodeError, match=f"the column '{METADATA_COLUMN}'"):
+    with pytest.raises(StoredDataError, match=f"the column '{METADATA_COLUMN}'"):
         decode_metadata({METADATA_COLUMN: text})
-    with pytest.raises(MessageDecodeError, match="holds int where text is expected"):
+    with pytest.raises(StoredDataError, match="holds int where text is expected"):
         decode_metadata({METADATA_COLUMN: 5})
 
 

@@ -23,7 +23,7 @@ PARENTS = {
     "SchemaMismatchError": {TablestoreMemoryError},
     "SessionNotFoundError": {TablestoreMemoryError, LookupError},
     "MessageNotFoundError": {TablestoreMemoryError, LookupError},
-    "MessageDecodeError": {TablestoreMemoryError},
+    "StoredDataError": {TablestoreMemoryError},
     "EmbeddingError": {TablestoreMemoryError},
     "ServiceError": {TablestoreMemoryError},
     "AuthenticationError": {ServiceError},

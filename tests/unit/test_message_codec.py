@@ -33,7 +33,7 @@ from langchain_core.messages import (
 )
 from pydantic import BaseModel, Field, PrivateAttr
 
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 from langchain_tablestore_memory.message_codec import decode, encode
 
 # Machines that run tests are busy: how long an example takes says nothing.
@@ -376,7 +376,7 @@ def test_what_cannot_be_kept_is_refused_by_name(message, error):
     ],
 )
 def test_a_damaged_body_is_one_clear_error(body, reason):
-    with pytest.raises(MessageDecodeError, match="message 'm1' cannot be decoded: ") as caught:
+    with pytest.raises(StoredDataError, match="message 'm1' cannot be decoded: ") as caught:
         decode("secret", body, message_id="m1")
     assert reason in str(caught.value)
     assert "secret" not in str(caught.value)

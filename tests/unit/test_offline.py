@@ -172,6 +172,72 @@ def test_it_finds_the_answer_in_what_it_is_given(model, knowledge, question, ans
     assert model.invoke([SystemMessage(knowledge), HumanMessage(question)]).text.endswith(answer)
 
 
+PASSAGES = SystemMessage("""Answer from these passages.
+
+[lake.md] The lake freezes in January. For hiking in winter, Hangzhou has the hills behind the lake.
+[park.md] For hiking in winter, take warm shoes.
+[西安.md] 西安的城墙建于明代。到西安旅行，可以吃肉夹馍。
+[北京.md] 到北京旅行，可以吃烤鸭。
+""")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("When does the lake freeze?", "From what I was given: The lake freezes in January. [lake.md]"),
+        ("北京的烤鸭好吃吗？", "根据提供给我的资料：到北京旅行，可以吃烤鸭。 [北京.md]"),
+    ],
+)
+def test_it_tells_where_an_answer_is_from(model, question, answer):
+    assert model.invoke([PASSAGES, HumanMessage(question)]).text == answer
+
+
+@pytest.mark.parametrize(
+    ("said", "question", "answer"),
+    [
+        (
+            "I live in Hangzhou. I like chess.",
+            "Where can I go hiking in winter?",
+            "You live in Hangzhou. From what I was given: For hiking in winter, Hangzhou has the hills behind the lake. [lake.md]",
+        ),
+        (
+            "I live in Berlin. I have two cats.",
+            "Where can I go hiking in winter?",
+            "From what I was given: For hiking in winter, Hangzhou has the hills behind the lake. [lake.md]",
+        ),
+        (
+            "我下个月打算去西安。我喜欢下棋。",
+            "我旅行的时候吃什么好？",
+            "你要去西安。根据提供给我的资料：到西安旅行，可以吃肉夹馍。 [西安.md]",
+        ),
+        (
+            "我下个月打算去北京。",
+            "我旅行的时候吃什么好？",
+            "你要去北京。根据提供给我的资料：到北京旅行，可以吃烤鸭。 [北京.md]",
+        ),
+    ],
+)
+def test_it_brings_together_what_it_was_told_and_what_it_was_given(model, said, question, answer):
+    messages = [PASSAGES, HumanMessage(said), AIMessage("Noted."), HumanMessage(question)]
+    assert model.invoke(messages).text == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("Where can people go hiking in winter?", ["Hangzhou"]),  # not about the human
+        ("How do I repair my bicycle?", ["offline stand-in"]),  # about the human, and about nothing that it was given
+    ],
+)
+def test_what_it_was_told_is_left_out_where_it_does_not_matter(model, question, words):
+    messages = [PASSAGES, HumanMessage("I live in Hangzhou and I like hiking."), HumanMessage(question)]
+    answer = model.invoke(messages).text
+    assert "You live" not in answer
+    assert "You like" not in answer
+    for word in words:
+        assert word in answer
+
+
 def test_what_the_human_said_counts_more_than_what_it_was_given(model):
     messages = [SystemMessage("The user's name is Bob."), HumanMessage("My name is Ada."), HumanMessage("My name?")]
     assert model.invoke(messages).text == "Your name is Ada."

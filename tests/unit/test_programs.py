@@ -220,7 +220,7 @@ def test_wrong_attempts(name, value):
         RetryPolicy(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["first_delay", "max_delay"])
+@pytest.mark.parametrize("name", ["first_delay", "max_delay", "deadline"])
 @pytest.mark.parametrize("value", [-0.1, "3", True, None, float("nan"), float("inf")])
 def test_wrong_delays(name, value):
     with pytest.raises(ConfigurationError, match=rf"{name} is .*\. Give seconds, at least 0\."):
@@ -231,9 +231,78 @@ def test_the_policy_decides_who_comes_back():
     policy = RetryPolicy(attempts=3, connect_attempts=2)
     passing = Failure("OTSServerBusy", "", transient=True)
     unconnected = Failure("", "", transient=True, unconnected=True)
-    assert [policy.allows(passing, attempt) for attempt in (1, 2, 3)] == [True, True, False]
-    assert [policy.allows(unconnected, attempt) for attempt in (1, 2)] == [True, False]
-    assert not policy.allows(Failure("OTSParameterInvalid", ""), 1)
+    for failure, answers in [(passing, [True, True, False]), (unconnected, [True, False])]:
+        retries = policy.begin()
+        for answer in answers:
+            assert retries.allow(failure) == answer
+            retries.pause()
+    assert not policy.begin().allow(Failure("OTSParameterInvalid", ""))
+
+
+class Clock:
+    """Time that passes only where somebody waits."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class TestDeadline:
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        clock = Clock()
+        monkeypatch.setattr(programs, "time", clock)
+        return clock
+
+    def test_a_service_that_never_answers(self, carry_out, clock):
+        def hang(*_):
+            clock.sleep(50)  # as long as the SDK waits by default
+            raise TimeoutError
+
+        begun = clock.now
+        with pytest.raises(UnavailableError, match="TimeoutError"):
+            carry_out(ask(1), *[hang] * 20, policy=RetryPolicy(first_delay=0, max_delay=0))
+        assert clock.now - begun == 100
+
+    @pytest.mark.parametrize(("deadline", "attempts"), [(0, 1), (4, 1), (6, 2), (11, 3), (1000, 4)])
+    def test_no_attempt_begins_after_it(self, carry_out, clock, deadline, attempts):
+        begins = []
+
+        def hang(*_):
+            begins.append(clock.now)
+            clock.sleep(5)
+            raise BROKEN
+
+        policy = RetryPolicy(attempts=4, first_delay=0, max_delay=0, deadline=deadline)
+        with pytest.raises(UnavailableError):
+            carry_out(ask(1), *[hang] * 20, policy=policy)
+        assert len(begins) == attempts
+
+    def test_each_request_has_its_own(self, carry_out, clock):
+        def slowly(*_):
+            clock.sleep(5)
+            raise BROKEN
+
+        def several():
+            for number in range(3):
+                yield Call("get", number)
+
+        _, client = carry_out(several(), *[slowly, "answer"] * 3, policy=RetryPolicy(first_delay=0, deadline=6))
+        assert len(client.calls) == 6
+
+    def test_quick_failures_have_all_their_attempts(self, carry_out, clock):
+        with pytest.raises(UnavailableError):
+            carry_out(ask(1), *[BUSY] * 20, policy=RetryPolicy(first_delay=0, max_delay=0))
+        _, client = carry_out(ask(1), *[BUSY] * 9, policy=RetryPolicy(first_delay=0, max_delay=0))
+        assert len(client.calls) == 10
+        # Their pauses, at their longest, are over long before the deadline.
+        policy = RetryPolicy()
+        assert sum(policy.delay(attempt) for attempt in range(1, policy.attempts)) < policy.deadline / 2
 
 
 def test_sleeping(carry_out):

@@ -24,7 +24,7 @@ from langchain_core.prompt_values import StringPromptValue
 from pydantic import BaseModel, Field, PrivateAttr
 
 from langchain_tablestore_memory.core.tagged_json import dumps, loads
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 # Machines that run tests are busy: how long an example takes says nothing.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
@@ -250,24 +250,24 @@ def test_an_object_whose_class_is_not_allowed_is_refused_both_ways():
     ):
         dumps({"p": Point(1)}, types=())
     text = dumps({"p": Point(1)}, types=[Point])
-    with pytest.raises(MessageDecodeError, match=r"holds an object of the class Point, .* Pass the class in `types`"):
+    with pytest.raises(StoredDataError, match=r"holds an object of the class Point, .* Pass the class in `types`"):
         loads(text)
 
 
 def test_nothing_is_imported_or_called_by_name():
     for label in ("os.system", "builtins:eval", "langchain_core:Runnable", "langchain_core:BaseTool"):
-        with pytest.raises(MessageDecodeError, match="not among the allowed ones"):
+        with pytest.raises(StoredDataError, match="not among the allowed ones"):
             loads(json.dumps({"$py:object": [label, {}]}))
-    with pytest.raises(MessageDecodeError, match="an unreadable name"):
+    with pytest.raises(StoredDataError, match="an unreadable name"):
         loads(json.dumps({"$py:object": ["<script>\n", {}]}))
 
 
 def test_classes_that_changed_are_named():
-    with pytest.raises(MessageDecodeError, match="Point whose fields are not those of the class of today"):
+    with pytest.raises(StoredDataError, match="Point whose fields are not those of the class of today"):
         loads('{"$py:object":["Point",{"x":1}]}', types=[Point])
-    with pytest.raises(MessageDecodeError, match="lacks the field 'title' of Report"):
+    with pytest.raises(StoredDataError, match="lacks the field 'title' of Report"):
         loads('{"$py:object":["Report",{}]}', types=[Report])
-    with pytest.raises(MessageDecodeError, match=r"fields that Report of today does not have: \['old'\]"):
+    with pytest.raises(StoredDataError, match=r"fields that Report of today does not have: \['old'\]"):
         loads('{"$py:object":["Report",{"title":"x","old":1}]}', types=[Report])
 
 
@@ -401,5 +401,5 @@ def test_nesting_up_to_the_limit_is_kept():
     ],
 )
 def test_damaged_text_is_one_clear_error(text):
-    with pytest.raises(MessageDecodeError, match="the body "):
+    with pytest.raises(StoredDataError, match="the body "):
         loads(text, types=[Colour, Point], name="the body")

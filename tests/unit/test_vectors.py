@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_tablestore_memory.core.vectors import check_vector, decode_vector, encode_vector
-from langchain_tablestore_memory.errors import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 floats32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -91,5 +91,5 @@ def test_what_other_tools_write_is_read():
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[1,", "[true]", '["a"]', "[null]", "1", None, 5])
 def test_damaged_vectors_are_named(text):
-    with pytest.raises(MessageDecodeError, match="The embedding of document 'd1'"):
+    with pytest.raises(StoredDataError, match="The embedding of document 'd1'"):
         decode_vector(text, what="The embedding of document 'd1'")

@@ -11,9 +11,9 @@ from langchain_tablestore_memory import (
     ConfigurationError,
     InvalidArgumentError,
     Message,
-    MessageDecodeError,
     MessageStore,
     Order,
+    StoredDataError,
     TablestoreChatMessageHistory,
     TablestoreMemoryError,
     connect,
@@ -260,14 +260,14 @@ def test_a_row_that_cannot_be_decoded_is_named(local_chats, embedded, body):
     chat = local_chats(unique("s"), user_id="default")
     MessageStore(embedded).put([Message(chat.conversation, "broken-1", content="secret words", body=body)])
     for read in (lambda: chat.messages, chat.page, chat.entries, lambda: chat.get("broken-1")):
-        with pytest.raises(MessageDecodeError, match="broken-1") as error:
+        with pytest.raises(StoredDataError, match="broken-1") as error:
             read()
         clear(error)
 
 
 def test_a_damaged_row_is_no_obstacle_for_what_is_around_it(damaged, local_chats):
     again = local_chats.again(damaged)
-    with pytest.raises(MessageDecodeError, match="'2'"):
+    with pytest.raises(StoredDataError, match="'2'"):
         _ = again.messages
     again.add_messages([HumanMessage("more", id="4")])
     assert local_chats.again(damaged, window=2).messages == [

@@ -27,7 +27,7 @@ from langchain_core.messages import (
     ToolMessageChunk,
 )
 
-from langchain_tablestore_memory import InvalidArgumentError, MessageDecodeError
+from langchain_tablestore_memory import InvalidArgumentError, StoredDataError
 
 from .support import exact
 
@@ -255,7 +255,7 @@ def test_classes_of_the_application_return_equal_where_they_are_allowed(local_ch
     assert read.messages == messages
     assert [type(message) for message in read.messages] == [ToolMessage, CustomMessage]
     assert read.fork().messages == messages
-    with pytest.raises(MessageDecodeError, match=r"m1|Shape|class"):
+    with pytest.raises(StoredDataError, match=r"m1|Shape|class"):
         _ = local_chats.again(chat).messages
 
 
