@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from langchain_core.messages import BaseMessage
@@ -16,8 +16,9 @@ from langchain_tablestore_memory.core.documents import Document
 from langchain_tablestore_memory.core.knowledge import KnowledgeStore, MetadataFilter
 from langchain_tablestore_memory.core.memories import (
     CREATED,
-    EXPIRES,
+    DOCUMENT,
     FIELDS,
+    MAX_K,
     MESSAGE,
     TEXT_ID,
     UPDATED,
@@ -27,14 +28,19 @@ from langchain_tablestore_memory.core.memories import (
     check_memory_metadata,
     check_memory_text,
     decode_memory,
-    encode_memory,
     id_of_text,
     is_alive,
+    listed_after,
     matching,
+    question,
+    told,
+    words_of,
 )
+from langchain_tablestore_memory.core.memory_rows import MemoryRows
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.records import microseconds_timestamp
+from langchain_tablestore_memory.core.search_index import find_search_index
 from langchain_tablestore_memory.embedders import Embedder
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
@@ -53,9 +59,6 @@ if TYPE_CHECKING:
     from langchain_tablestore_memory.core.search_fields import Filterable
 
 RecallType = Literal["vector", "full_text", "hybrid"]
-
-MAX_K = 1000
-"""Memories that one call returns at the most (limits of the service)."""
 
 Time = Any
 """Microseconds since 1970-01-01 UTC, or an aware `datetime`."""
@@ -198,8 +201,9 @@ class LongTermMemory:
     ) -> Program[list[Memory]]:
         """Remember texts or messages.
 
-        A text that is remembered already is not stored again: it keeps its id and time, gets the metadata that is given
-        now on top of its own, and lasts as long as is asked for now.
+        A text that is remembered already is not stored again: it keeps its id, time and session, gets the metadata that
+        is given now on top of its own, and lasts as long as is asked for now. One that a memory got by `update` is
+        recognised once searches show it.
 
         Args:
             user_id: Whose memories these are.
@@ -219,7 +223,7 @@ class LongTermMemory:
         check_id(user_id, "user_id")
         now = self._now()
         lifetime = check_lifetime(ttl)
-        told = _told(
+        memories = told(
             content,
             Memory(
                 "",
@@ -231,21 +235,10 @@ class LongTermMemory:
                 metadata=check_memory_metadata(metadata),
             ),
         )
-        if not told:
+        if not memories:
             return []
-        knowledge = yield from self._opened()
-        known = yield from self._known(knowledge, user_id, told)
-        fresh, again = [], []
-        for memory in told:
-            before = known.get(memory.text)
-            memory.memory_id = before.memory_id if before is not None else memory.memory_id
-            if before is None or not before.text or not is_alive(before, now):
-                fresh.append(memory)
-            else:
-                again.append((before, memory))
-        yield from self._store_fresh(knowledge, user_id, fresh)
-        kept = yield from self._keep(knowledge, user_id, again)
-        return [kept.get(memory.memory_id, memory) for memory in told]
+        rows = yield from self._rows()
+        return (yield from rows.store(user_id, memories, now))
 
     remember, aremember = operation(_remember)
 
@@ -270,32 +263,26 @@ class LongTermMemory:
 
         Raises:
             MemoryNotFoundError: This user has no such memory.
-            InvalidArgumentError: Nothing is given to change, or it cannot be stored.
+            InvalidArgumentError: Nothing is given to change, it cannot be stored, or another memory has this text.
+            EmbeddingError: The model failed; nothing is changed.
         """
         if text is None and metadata is None:
             raise InvalidArgumentError("Nothing is given to change. Give a text or metadata.")
+        check_id(user_id, "user_id")
+        check_id(memory_id, "memory_id")
         given = check_memory_metadata(metadata)
         text = None if text is None else check_memory_text(text)
-        [memory] = yield from self._get(user_id, [memory_id])
-        if memory is None:
-            raise MemoryNotFoundError(
-                f"User {user_id!r} has no memory {memory_id!r}, or it has expired. list() and recall() tell what there "
-                "is."
-            )
-        memory.updated_at = max(self._now(), memory.updated_at + 1)
-        memory.metadata.update(given)
-        changes = {**given, UPDATED: memory.updated_at}
-        vector = None
+        memory = yield from self._existing(user_id, memory_id)
+        change = Document(memory_id, user_id, metadata={**given, UPDATED: max(self._now(), memory.updated_at + 1)})
         if text is not None and text != memory.text:
-            memory.text = text
-            changes[TEXT_ID] = id_of_text(text)
+            yield from self._refuse_known(user_id, text)
+            change.text = text
+            change.metadata[TEXT_ID] = id_of_text(text)
             if self._embedder is not None:
-                [vector] = yield from self._embedder.documents([text])
+                [change.embedding] = yield from self._embedder.documents([text])
         knowledge = yield from self._opened()
-        change = Document(memory.memory_id, user_id, memory.text if TEXT_ID in changes else None, vector, changes)
-        if not (yield from knowledge._update_documents([change], create=False)):  # noqa: SLF001 - a program of ours
-            raise MemoryNotFoundError(f"Memory {memory_id!r} of user {user_id!r} was forgotten meanwhile.")
-        return memory
+        yield from knowledge._update_documents([change], create=False)  # noqa: SLF001 - a program of ours
+        return (yield from self._existing(user_id, memory_id))
 
     update, aupdate = operation(_update)
 
@@ -337,13 +324,14 @@ class LongTermMemory:
         """
         check_id(user_id, "user_id")
         check_count(k, "k", at_most=MAX_K)
-        text = _question(query)
+        text = question(query)
         search_type = self._search_type(search_type, score_threshold, settings)
         wanted = matching(now=self._now(), session_id=session_id, since=since, until=until, metadata_filter=filter)
         knowledge = yield from self._opened()
+        words = words_of(text)
         if search_type == "full_text":
             page = yield from knowledge._full_text_search(  # noqa: SLF001 - a program of ours
-                text, user_id, wanted, k, min_score=score_threshold
+                words, user_id, wanted, k, min_score=score_threshold
             )
         else:
             assert self._embedder is not None
@@ -354,7 +342,7 @@ class LongTermMemory:
                 )
             else:
                 page = yield from knowledge._hybrid_search(  # noqa: SLF001 - a program of ours
-                    text, vector, user_id, wanted, k, settings=settings
+                    words, vector, user_id, wanted, k, settings=settings
                 )
         return [decode_memory(hit.document, hit.score) for hit in page.items]
 
@@ -406,28 +394,27 @@ class LongTermMemory:
             "until": check_optional_time(until, "until"),
             "filter": parse(filter),
         }
-        scope = [
-            str(self._options["table_name"]),
-            user_id,
-            *(f"{name}={value!r}" for name, value in conditions.items()),
-        ]
+        scope = ["memories", str(self._options["table_name"]), user_id, *(f"{n}={v!r}" for n, v in conditions.items())]
         # All pages are of one time, so that nothing expires between two of them.
         now: Any = self._now()
-        token: Any = None
+        following = Filters.all()
         if cursor is not None:
-            now, token = decode_cursor(cursor, scope, (int, str))
+            now, *last = decode_cursor(cursor, scope, (int, int, str))
+            following = listed_after(int(last[0]), str(last[1]))
         wanted = matching(now=now, session_id=session_id, since=since, until=until, metadata_filter=filter)
         knowledge = yield from self._opened()
         page, total = yield Together(
             [
                 knowledge._search_documents(  # noqa: SLF001 - a program of ours
-                    user_id, wanted, limit, token, order_by=[f"-{CREATED}"]
+                    user_id, wanted & following, limit, order_by=[f"-{CREATED}", DOCUMENT]
                 ),
                 knowledge._count_documents(user_id, wanted),  # noqa: SLF001 - a program of ours
             ]
         )
-        following = None if page.cursor is None else encode_cursor(scope, [now, page.cursor])
-        return MemoryPage([decode_memory(hit.document) for hit in page.items], following, total)
+        memories = [decode_memory(hit.document) for hit in page.items]
+        more = page.cursor is not None and memories
+        last_shown = [now, memories[-1].created_at, memories[-1].memory_id] if more else None
+        return MemoryPage(memories, None if last_shown is None else encode_cursor(scope, last_shown), total)
 
     list, alist = operation(_list)
 
@@ -490,7 +477,7 @@ class LongTermMemory:
             return (
                 yield from knowledge._delete_by_filter(wanted, tenant_id=user_id)  # noqa: SLF001 - a program of ours
             )
-        ids = list(dict.fromkeys(check_memory_ids(memory_ids)))
+        ids = [*dict.fromkeys(check_memory_ids(memory_ids))]
         found = yield from self._get(user_id, ids)
         knowledge = yield from self._opened()
         yield from knowledge._delete_documents(ids, user_id)  # noqa: SLF001 - a program of ours
@@ -513,14 +500,14 @@ class LongTermMemory:
     def _forget_expired(self) -> Program[int]:
         """Remove memories of all users that have expired. They are not recalled anyway: this frees their space.
 
-        To be called now and then, by a scheduled job.
+        To be called now and then, by a scheduled job. What searches do not show yet is removed by the next call, and
+        what is told again meanwhile stays.
 
         Returns:
             How many were removed.
         """
-        dimension = (yield from self._opened()).vector_dimension
-        everyone = self._store(dimension, multi_tenant=False)
-        return (yield from everyone._delete_by_filter(Filters.lte(EXPIRES, self._now())))  # noqa: SLF001 - ours
+        rows = yield from self._rows()
+        return (yield from rows.remove_expired(self._now()))
 
     forget_expired, aforget_expired = operation(_forget_expired)
 
@@ -568,61 +555,25 @@ class LongTermMemory:
 
         return memory_step(self, user_id, input_key=input_key, output_key=output_key, k=k, **recall_options)
 
-    # Below here: what is known already, and the store underneath
+    # Below here: how to search, and the store underneath
 
-    def _known(self, knowledge: KnowledgeStore, user_id: str, told: Sequence[Memory]) -> Program[dict[str, Memory]]:
-        """By text, what is remembered already. Gives each of `told` an id that is free, or that of its text."""
-        found: dict[str, Memory] = {}
-        # A memory whose text was changed is not at the id of its text.
-        edited = Filters.In(TEXT_ID, [id_of_text(memory.text) for memory in told])
-        pending, attempt = list(told), 0
-        while pending:
-            ids = [id_of_text(memory.text, attempt) for memory in pending]
-            lookups: list[Program[Any]] = [
-                knowledge._get_documents(ids, user_id, include_embedding=False)  # noqa: SLF001 - a program of ours
-            ]
-            if not attempt:
-                lookups.append(knowledge._search_documents(user_id, edited, MAX_K))  # noqa: SLF001 - the same
-            documents, *pages = yield Together(lookups)
-            for page in pages:
-                changed = [decode_memory(hit.document) for hit in page.items]
-                found.update({memory.text: memory for memory in changed})
-            taken = []
-            for memory, free_id, document in zip(pending, ids, documents, strict=True):
-                memory.memory_id = free_id
-                if document is not None and document.text == memory.text:
-                    found[memory.text] = decode_memory(document)
-                elif document is not None and memory.text not in found:
-                    taken.append(memory)
-            pending, attempt = taken, attempt + 1
-        return found
+    def _existing(self, user_id: str, memory_id: str) -> Program[Memory]:
+        [memory] = yield from self._get(user_id, [memory_id])
+        if memory is None:
+            raise MemoryNotFoundError(
+                f"User {user_id!r} has no memory {memory_id!r}, or it has expired. list() and recall() tell what there "
+                "is."
+            )
+        return memory
 
-    def _store_fresh(self, knowledge: KnowledgeStore, user_id: str, memories: Sequence[Memory]) -> Program[None]:
-        if not memories:
-            return
-        vectors: Sequence[Any] = [None] * len(memories)
-        if self._embedder is not None:
-            vectors = yield from self._embedder.documents([memory.text for memory in memories])
-        documents = [
-            encode_memory(memory, user_id, embedding=vector) for memory, vector in zip(memories, vectors, strict=True)
-        ]
-        yield from knowledge._put_documents(documents)  # noqa: SLF001 - a program of ours
-
-    def _keep(
-        self, knowledge: KnowledgeStore, user_id: str, again: Sequence[tuple[Memory, Memory]]
-    ) -> Program[dict[str, Memory]]:
-        """What becomes of memories that are told again: metadata on top of their own, and the time that is left."""
-        kept, changes = {}, []
-        for before, told in again:
-            now = replace(before, metadata={**before.metadata, **told.metadata}, expires_at=told.expires_at)
-            if now != before:
-                now.updated_at = max(told.updated_at, before.updated_at + 1)
-                changed = {**told.metadata, EXPIRES: now.expires_at, UPDATED: now.updated_at}
-                changes.append(Document(now.memory_id, user_id, metadata=changed))
-            kept[now.memory_id] = now
-        if changes:
-            yield from knowledge._update_documents(changes, create=False)  # noqa: SLF001 - a program of ours
-        return kept
+    def _refuse_known(self, user_id: str, text: str) -> Program[None]:
+        """Refuse a text that another memory has."""
+        rows = yield from self._rows()
+        known = (yield from rows.find(user_id, [text], self._now()))[text].memory
+        if known is not None:
+            raise InvalidArgumentError(
+                f"Memory {known.memory_id!r} of user {user_id!r} has this text already. Forget one of the two."
+            )
 
     def _search_type(
         self, search_type: RecallType | None, score_threshold: float | None, settings: HybridSettings | None
@@ -651,11 +602,19 @@ class LongTermMemory:
         """The store of documents, once it is known how many numbers their embeddings have."""
         if self._knowledge is None:
             assert self._embedder is not None
-            self._knowledge = self._store((yield from self._embedder.dimension()))
+            # An index that exists says so too: what does not need the model works without it.
+            index = yield from find_search_index(self._store(None).index_schema)
+            space = None if index is None else index.vectors.get("embedding")
+            dimension = (yield from self._embedder.dimension()) if space is None else space.dimension
+            self._knowledge = self._store(dimension)
         return self._knowledge
 
-    def _store(self, dimension: int | None, *, multi_tenant: bool = True) -> KnowledgeStore:
-        return KnowledgeStore(self._connection, dimension, enable_multi_tenant=multi_tenant, **self._options)
+    def _rows(self) -> Program[MemoryRows]:
+        knowledge = yield from self._opened()
+        return MemoryRows(knowledge._searches, self._embedder)  # noqa: SLF001 - a part of it
+
+    def _store(self, dimension: int | None) -> KnowledgeStore:
+        return KnowledgeStore(self._connection, dimension, enable_multi_tenant=True, **self._options)
 
 
 def _declared(filterable: Filterable | None) -> Filterable:
@@ -670,33 +629,3 @@ def _declared(filterable: Filterable | None) -> Filterable:
             f"filterable declares {', '.join(map(repr, taken))}, which memories use themselves. Leave it out."
         )
     return {**FIELDS, **filterable}
-
-
-def _told(content: Any, common: Memory) -> list[Memory]:
-    """What is to be remembered, each text once."""
-    several = [content] if isinstance(content, str | BaseMessage) else content
-    if not isinstance(several, Iterable) or isinstance(several, Mapping | bytes):
-        raise InvalidArgumentError(f"content is a {type(content).__name__}. Give a text, a message, or a list of them.")
-    memories: dict[str, Memory] = {}
-    for position, each in enumerate(several):
-        name = "content" if each is content else f"content[{position}]"
-        if isinstance(each, BaseMessage):
-            text = check_memory_text(str(each.text), f"The text of {name}")
-            memory = replace(common, text=text, role=each.type, message_id=each.id, metadata=dict(common.metadata))
-        else:
-            memory = replace(common, text=check_memory_text(each, name), metadata=dict(common.metadata))
-        memories.setdefault(memory.text, memory)
-    return [*memories.values()]
-
-
-def _question(query: Any) -> str:
-    """The text to search by."""
-    if isinstance(query, BaseMessage):
-        return check_memory_text(str(query.text), "The text of query")
-    if isinstance(query, Sequence) and not isinstance(query, str | bytes):
-        messages = [message for message in query if isinstance(message, BaseMessage)]
-        if not messages:
-            raise InvalidArgumentError("query holds no messages. Give a text, a message, or a list of messages.")
-        said = [message for message in messages if message.type == "human"]
-        return _question((said or messages)[-1])
-    return check_memory_text(query, "query")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
 from langchain_tablestore_memory.core.checks import check_count, check_id
-from langchain_tablestore_memory.core.memories import Memory
+from langchain_tablestore_memory.core.memories import MAX_K, Memory
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
@@ -18,6 +18,8 @@ from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgume
 if TYPE_CHECKING:
     from langchain_tablestore_memory.connection import Connection
     from langchain_tablestore_memory.long_term_memory import LongTermMemory
+
+T = TypeVar("T")
 
 USER_KEY = "user_id"
 SESSION_KEY = "thread_id"
@@ -47,26 +49,31 @@ def memory_tools(memory: LongTermMemory, user_id: str | None, *, session_id: str
     bound = _Tools(memory, user_id, session_id, k)
     return [
         StructuredTool.from_function(
-            bound.remember,
-            coroutine=bound.aremember,
-            name="remember",
-            description="Remember a lasting fact about the user for later conversations: a preference, a name, a date.",
-            args_schema=Remembered,
-        ),
-        StructuredTool.from_function(
-            bound.recall,
-            coroutine=bound.arecall,
-            name="recall",
-            description="Look up what is remembered of the user from earlier conversations.",
-            args_schema=Asked,
-        ),
-        StructuredTool.from_function(
-            bound.forget,
-            coroutine=bound.aforget,
-            name="forget",
-            description="Forget one memory of the user, when they ask for it or when it is wrong.",
-            args_schema=Forgotten,
-        ),
+            call, coroutine=acall, name=name, description=description, args_schema=schema, handle_tool_error=True
+        )
+        for name, call, acall, schema, description in (
+            (
+                "remember",
+                bound.remember,
+                bound.aremember,
+                Remembered,
+                "Remember a lasting fact about the user for later conversations: a preference, a name, a date.",
+            ),
+            (
+                "recall",
+                bound.recall,
+                bound.arecall,
+                Asked,
+                "Look up what is remembered of the user from earlier conversations.",
+            ),
+            (
+                "forget",
+                bound.forget,
+                bound.aforget,
+                Forgotten,
+                "Forget one memory of the user, when they ask for it or when it is wrong.",
+            ),
+        )
     ]
 
 
@@ -109,17 +116,25 @@ class _Tools(_Bound):
     def __init__(self, memory: LongTermMemory, user_id: str | None, session_id: str | None, k: int) -> None:
         super().__init__(memory, user_id)
         self._session_id = None if session_id is None else check_id(session_id, "session_id")
-        self._k = check_count(k, "k")
+        self._k = check_count(k, "k", at_most=MAX_K)
 
     def _remember(self, text: str, config: RunnableConfig) -> Program[str]:
+        user = self._user(config)
         session = self._session_id if self._session_id is not None else _configured(config, SESSION_KEY)
-        [memory] = yield from self._memory._remember(self._user(config), text, session_id=session)  # noqa: SLF001
-        return f"Remembered as {memory.memory_id}."
+        if session is not None:
+            check_id(session, SESSION_KEY)
+        stored = yield from _told_to_the_model(
+            self._memory._remember(user, text, session_id=session)  # noqa: SLF001 - a program of ours
+        )
+        return f"Remembered as {stored[0].memory_id}."
 
     remember, aremember = operation(_remember)
 
     def _recall(self, query: str, config: RunnableConfig) -> Program[str]:
-        found = yield from self._memory._recall(self._user(config), query, self._k)  # noqa: SLF001
+        user = self._user(config)
+        found = yield from _told_to_the_model(
+            self._memory._recall(user, query, self._k)  # noqa: SLF001 - a program of ours
+        )
         if not found:
             return "Nothing is remembered about that."
         return "\n".join(f"{memory.memory_id}: {_in_one_line(memory)}" for memory in found)
@@ -127,7 +142,10 @@ class _Tools(_Bound):
     recall, arecall = operation(_recall)
 
     def _forget(self, memory_id: str, config: RunnableConfig) -> Program[str]:
-        number = yield from self._memory._forget(self._user(config), memory_id)  # noqa: SLF001
+        user = self._user(config)
+        number = yield from _told_to_the_model(
+            self._memory._forget(user, memory_id)  # noqa: SLF001 - a program of ours
+        )
         return f"Forgot {memory_id}." if number else f"There is no memory {memory_id}. Call recall for the ids."
 
     forget, aforget = operation(_forget)
@@ -159,6 +177,14 @@ class _Step(_Bound):
         return {**given, self._output_key: in_lines(found)}
 
     add, aadd = operation(_add)
+
+
+def _told_to_the_model(program: Program[T]) -> Program[T]:
+    """Run a program; what is wrong with the arguments that the model chose becomes the answer that it gets."""
+    try:
+        return (yield from program)
+    except InvalidArgumentError as error:
+        raise ToolException(str(error)) from error
 
 
 def _configured(config: RunnableConfig, key: str) -> Any:

@@ -7,16 +7,21 @@ about a memory besides its text is metadata under the names in `RESERVED`; the r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
+
+from langchain_core.messages import BaseMessage
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.core.checks import check_id, check_mapping, check_optional_time
 from langchain_tablestore_memory.core.documents import Document
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.filters import Filter, Filters
+from langchain_tablestore_memory.filters.search import MAX_TEXT as MAX_WORDS
+
+T = TypeVar("T")
 
 SESSION = "session_id"
 ROLE = "role"
@@ -25,7 +30,10 @@ CREATED = "created_at"
 UPDATED = "updated_at"
 EXPIRES = "expires_at"
 TEXT_ID = "text_id"
-"""The id that a memory's text would have, where the text was changed since the memory got its own."""
+"""The id that a memory's text would have, where the memory has another one."""
+
+DOCUMENT = "document_id"
+"""What the table calls the id of a memory."""
 
 FIELDS: Mapping[str, type] = {SESSION: str, ROLE: str, CREATED: int, UPDATED: int, EXPIRES: int, TEXT_ID: str}
 """What every memory can be filtered and sorted by."""
@@ -33,10 +41,16 @@ FIELDS: Mapping[str, type] = {SESSION: str, ROLE: str, CREATED: int, UPDATED: in
 RESERVED = frozenset({*FIELDS, MESSAGE})
 """Metadata keys with a meaning of their own."""
 
+MAX_K = 1000
+"""Memories that one call returns at the most (limits of the service)."""
+
 MAX_TEXT = 100_000
 """Characters of one memory: what is longer is a document."""
 
 _ID_BYTES = 15
+_MICROSECOND = timedelta(microseconds=1)
+_LONGEST_LIFETIME = 10**18
+"""Microseconds, some 30,000 years: what ends later still fits 64 bits."""
 
 
 @dataclass(slots=True)
@@ -96,20 +110,26 @@ def encode_memory(memory: Memory, user_id: str, *, embedding: Any = None) -> Doc
 def decode_memory(document: Document, score: float | None = None) -> Memory:
     """The memory in a document. One that another tool wrote has no times: they are 0."""
     metadata = dict(document.metadata)
-    own = {name: metadata.pop(name, None) for name in RESERVED}
-    created = own[CREATED] if isinstance(own[CREATED], int) else 0
+    texts = {name: _only(str, metadata.pop(name, None)) for name in (SESSION, ROLE, MESSAGE, TEXT_ID)}
+    times = {name: _only(int, metadata.pop(name, None)) for name in (CREATED, UPDATED, EXPIRES)}
+    created = times[CREATED] or 0
     return Memory(
         document.document_id,
         document.text or "",
-        session_id=own[SESSION],
-        role=own[ROLE],
-        message_id=own[MESSAGE],
+        session_id=texts[SESSION],
+        role=texts[ROLE],
+        message_id=texts[MESSAGE],
         created_at=created,
-        updated_at=own[UPDATED] if isinstance(own[UPDATED], int) else created,
-        expires_at=own[EXPIRES],
+        updated_at=times[UPDATED] or created,
+        expires_at=times[EXPIRES],
         metadata=metadata,
         score=score,
     )
+
+
+def _only(kind: type[T], value: Any) -> T | None:
+    """What another tool stored under a name of ours counts where it is of our type."""
+    return value if type(value) is kind else None
 
 
 def is_alive(memory: Memory, now: int) -> bool:
@@ -153,6 +173,19 @@ def matching(
     return conditions[0] if len(conditions) == 1 else Filters.logical_and(conditions)
 
 
+def listed_after(created_at: int, memory_id: str) -> Filter:
+    """The filter for what comes after a memory in a list, newest first and by ids where the time is the same.
+
+    Args:
+        created_at: Its time; 0 where it has none, as those of other tools, which come last.
+        memory_id: Its id.
+    """
+    later_id = Filters.gt(DOCUMENT, memory_id)
+    if not created_at:
+        return ~Filters.gt(CREATED, 0) & later_id
+    return ~Filters.gte(CREATED, created_at) | (Filters.eq(CREATED, created_at) & later_id)
+
+
 def check_memory_text(text: Any, name: str = "text") -> str:
     """Check what is to be remembered; returns it without space around it.
 
@@ -163,11 +196,15 @@ def check_memory_text(text: Any, name: str = "text") -> str:
         raise InvalidArgumentError(f"{name} is a {type(text).__name__}. Give a str.")
     stripped = text.strip()
     if not stripped:
-        raise InvalidArgumentError(f"{name} is empty. Give something to remember.")
+        raise InvalidArgumentError(f"{name} is empty. Give at least one character besides white space.")
     if len(stripped) > MAX_TEXT:
         raise InvalidArgumentError(
             f"{name} has {len(stripped)} characters. A memory takes {MAX_TEXT}: keep longer texts in a vector store."
         )
+    try:
+        stripped.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{name} holds a lone surrogate, which is no Unicode character.") from None
     return stripped
 
 
@@ -196,18 +233,74 @@ def check_lifetime(ttl: Any) -> int | None:
     if ttl is None:
         return None
     if isinstance(ttl, timedelta):
-        lifetime = ttl // timedelta(microseconds=1)
+        lifetime: float = ttl // _MICROSECOND
     elif isinstance(ttl, bool) or not isinstance(ttl, int | float) or ttl != ttl:  # noqa: PLR0124 - NaN
         raise InvalidArgumentError(f"ttl is {ttl!r}. Give seconds or a timedelta.")
     else:
-        lifetime = int(min(ttl, 1e12) * 1_000_000)
-    if lifetime <= 0:
+        lifetime = ttl * 1_000_000
+    lifetime = int(max(0, min(lifetime, _LONGEST_LIFETIME)))
+    if not lifetime:
         raise InvalidArgumentError(f"ttl is {ttl!r}. Give more than 0 seconds, or None for ever.")
     return lifetime
 
 
-def check_memory_ids(memory_ids: Any) -> Sequence[str]:
-    """Check ids of memories; one alone is taken as well."""
+def check_memory_ids(memory_ids: Any) -> list[str]:
+    """Check ids of memories; one alone is taken as well.
+
+    Raises:
+        InvalidArgumentError: They are no ids.
+    """
     if isinstance(memory_ids, str):
         memory_ids = [memory_ids]
+    if not isinstance(memory_ids, Iterable) or isinstance(memory_ids, Mapping | bytes):
+        raise InvalidArgumentError(f"memory_ids is a {type(memory_ids).__name__}. Give an id, or a list of them.")
     return [check_id(each, "memory_id") for each in memory_ids]
+
+
+def told(content: Any, common: Memory) -> list[Memory]:
+    """What is to be remembered, each text once, each a microsecond after the one before, so that they have an order.
+
+    Args:
+        content: A text or a message, or several.
+        common: What they have in common.
+
+    Raises:
+        InvalidArgumentError: Something is no text or message, or has no text.
+    """
+    several = [content] if isinstance(content, str | BaseMessage) else content
+    if not isinstance(several, Iterable) or isinstance(several, Mapping | bytes):
+        raise InvalidArgumentError(f"content is a {type(content).__name__}. Give a text, a message, or a list of them.")
+    memories: dict[str, Memory] = {}
+    for position, each in enumerate(several):
+        name = "content" if each is content else f"content[{position}]"
+        if isinstance(each, BaseMessage):
+            text = check_memory_text(str(each.text), f"The text of {name}")
+            memory = replace(common, text=text, role=each.type, message_id=each.id)
+        else:
+            memory = replace(common, text=check_memory_text(each, name))
+        time = common.created_at + len(memories)
+        memories.setdefault(
+            memory.text, replace(memory, created_at=time, updated_at=time, metadata=dict(common.metadata))
+        )
+    return [*memories.values()]
+
+
+def question(query: Any) -> str:
+    """The text to search by: of messages, the last one that a human said, or else the last one.
+
+    Raises:
+        InvalidArgumentError: It is no text or message, or has no text.
+    """
+    if isinstance(query, BaseMessage):
+        return check_memory_text(str(query.text), "The text of query")
+    if isinstance(query, Sequence) and not isinstance(query, str | bytes):
+        if not query or not all(isinstance(message, BaseMessage) for message in query):
+            raise InvalidArgumentError("query is no list of messages. Give a text, a message, or a list of messages.")
+        said = [message for message in query if message.type == "human"]
+        return question((said or query)[-1])
+    return check_memory_text(query, "query")
+
+
+def words_of(query: str) -> str:
+    """As much of a question as a search by words takes."""
+    return query[:MAX_WORDS]
