@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from typing_extensions import Unpack
 
 from langchain_tablestore_memory.core.programs import Program, RetryPolicy, arun, run
+from langchain_tablestore_memory.dashscope.loops import LoopClients
 from langchain_tablestore_memory.dashscope.sdk import load_sdk
 from langchain_tablestore_memory.errors import ConfigurationError
 
@@ -78,7 +79,7 @@ class DashScopeConnection:
     def _open(self, key: str | None) -> None:
         self._lock = threading.Lock()
         self._client: dashscope.Client | None = None
-        self._async_clients: dict[asyncio.AbstractEventLoop, tuple[dashscope.AsyncClient, AsyncGenerator[None]]] = {}
+        self._slots: dict[asyncio.AbstractEventLoop, _Slot] = {}
         load_sdk()
         self.api_key = SecretStr(key or self._stored_key())
 
@@ -112,18 +113,20 @@ class DashScopeConnection:
 
     async def _async_client(self) -> dashscope.AsyncClient:
         loop = asyncio.get_running_loop()
-        if loop not in self._async_clients:
+        slot = self._slots.get(loop)
+        if slot is None:
             # Copied in one go, because other threads have loops too.
-            for other in list(self._async_clients):
+            for other in list(self._slots):
                 if other.is_closed():
-                    self._async_clients.pop(other, None)
-            # It reads certificates and the SDK's files.
-            client = await asyncio.to_thread(self._make, "AsyncClient", self.api_key.get_secret_value())
-            if loop not in self._async_clients:  # another task may have been faster
-                guard = _close_with_loop(client)
-                self._async_clients[loop] = client, guard
-                await anext(guard)
-        return self._async_clients[loop][0]
+                    self._slots.pop(other, None)
+            slot = self._slots[loop] = _Slot()
+        async with slot.lock:
+            if slot.client is None:
+                # It reads certificates and the SDK's files.
+                client = await asyncio.to_thread(self._make, "AsyncClient", self.api_key.get_secret_value())
+                await (await LoopClients.of_running_loop()).adopt(client, owner=self)
+                slot.client = client
+            return slot.client
 
     def _make(self, kind: Literal["Client", "AsyncClient"], key: str | None) -> Any:
         try:
@@ -149,12 +152,12 @@ class DashScopeConnection:
         return _checked_key(key, "the SDK's files")
 
 
-async def _close_with_loop(client: dashscope.AsyncClient) -> AsyncGenerator[None]:
-    """Closes the client when its loop ends: `asyncio.run` closes the async generators of its loop last."""
-    try:
-        yield
-    finally:
-        await client.aclose()
+@dataclass(slots=True)
+class _Slot:
+    """The client of one event loop, which is made once also where many tasks ask for it at the same time."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    client: dashscope.AsyncClient | None = None
 
 
 # Checks
