@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from langchain_tablestore_memory.core.records import DEFAULT_USER
 from langchain_tablestore_memory.errors import ConfigurationError, TablestoreMemoryError
 
 FAILURE = 1
@@ -81,9 +82,47 @@ def root(
         typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Memory for LangChain, kept in Tablestore: a local server and a demonstration."""
+    """Memory for LangChain, kept in Tablestore: chat, look at it, move it, and serve it locally."""
     if context.invoked_subcommand is None:
         print(context.get_help())
+
+
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the data is, as connect() takes it.  [default: TABLESTORE_ENDPOINT, or the user's folder]"
+    ),
+]
+Data = Annotated[Path | None, typer.Option(help="The folder of the embedded engine, in place of --endpoint.")]
+User = Annotated[str, typer.Option(help="Whose conversations and memories.")]
+Embedding = Annotated[
+    str | None,
+    typer.Option(help="How memories are found: an embedding model of DashScope, offline, or none (by words)."),
+]
+
+
+@app.command()
+def chat(
+    *,
+    endpoint: Endpoint = None,
+    data: Data = None,
+    user: User = DEFAULT_USER,
+    session: Annotated[
+        str | None, typer.Option(help="The conversation to go on with: its id, or 1 for the most recent one.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model of DashScope, or offline.  [default: qwen-plus where there is a key]")
+    ] = None,
+    embedding: Embedding = None,
+    knowledge: Annotated[
+        Path | None, typer.Option(help="A folder of text and Markdown files to look things up in.")
+    ] = None,
+) -> None:
+    """Talk with a model that remembers, on the terminal or through a pipe."""
+    from langchain_tablestore_memory.cli import chat as command
+
+    options = command.Options(endpoint, data, user, session, model, embedding, knowledge)
+    raise typer.Exit(command.chat(options))
 
 
 @app.command()
