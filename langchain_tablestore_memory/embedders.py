@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_tablestore_memory.core.programs import Outside, Program, Together
 from langchain_tablestore_memory.core.vectors import check_vector
-from langchain_tablestore_memory.errors import EmbeddingError
+from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
 
 if TYPE_CHECKING:
+    import numpy as np
     from langchain_core.embeddings import Embeddings
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float32]
 
 _PROBE = "How many numbers does an embedding have?"
 
@@ -28,21 +32,19 @@ class Embedder:
     model: Embeddings
     batch_size: int = 64
 
-    def query(self, text: str) -> Program[Sequence[float]]:
+    def query(self, text: str) -> Program[Vector]:
         """The vector of a question.
 
         Raises:
-            EmbeddingError: The model failed.
+            EmbeddingError: The model failed, or returned no vector.
         """
         try:
-            vector: Sequence[float] = yield Outside(
-                lambda: self.model.embed_query(text), lambda: self.model.aembed_query(text)
-            )
+            vector = yield Outside(lambda: self.model.embed_query(text), lambda: self.model.aembed_query(text))
         except Exception as error:
             raise EmbeddingError(f"The embedding model failed: {error!r}.", failed=()) from error
-        return vector
+        return _checked(vector)
 
-    def documents(self, texts: Sequence[str]) -> Program[Sequence[Any]]:
+    def documents(self, texts: Sequence[str]) -> Program[Sequence[Vector]]:
         """A vector for each text.
 
         Raises:
@@ -60,10 +62,9 @@ class Embedder:
         Raises:
             EmbeddingError: The model failed.
         """
-        vector = yield from self.query(_PROBE)
-        return int(check_vector(vector, dimension=None, what="The vector of the embedding model").size)
+        return (yield from self.query(_PROBE)).size
 
-    def _batch(self, texts: Sequence[str]) -> Program[Sequence[Any]]:
+    def _batch(self, texts: Sequence[str]) -> Program[Sequence[Vector]]:
         texts = list(texts)
         vectors: Any
         try:
@@ -78,4 +79,11 @@ class Embedder:
             raise EmbeddingError(
                 f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?", failed=()
             )
-        return list(vectors)
+        return [_checked(vector) for vector in vectors]
+
+
+def _checked(vector: Any) -> Vector:
+    try:
+        return check_vector(vector, dimension=None, what="A vector that the embedding model returned")
+    except InvalidArgumentError as error:
+        raise EmbeddingError(f"{error} Is it the right model?", failed=()) from error

@@ -47,7 +47,7 @@ from langchain_tablestore_memory.errors import (
     InvalidArgumentError,
     MemoryNotFoundError,
 )
-from langchain_tablestore_memory.filters import Filters, parse
+from langchain_tablestore_memory.filters import parse
 
 if TYPE_CHECKING:
     import tablestore
@@ -397,24 +397,27 @@ class LongTermMemory:
         scope = ["memories", str(self._options["table_name"]), user_id, *(f"{n}={v!r}" for n, v in conditions.items())]
         # All pages are of one time, so that nothing expires between two of them.
         now: Any = self._now()
-        following = Filters.all()
+        following = None
         if cursor is not None:
-            now, *last = decode_cursor(cursor, scope, (int, int, str))
-            following = listed_after(int(last[0]), str(last[1]))
+            now, created_at, memory_id = decode_cursor(cursor, scope, (int, int, str))
+            following = listed_after(int(created_at), str(memory_id))
         wanted = matching(now=now, session_id=session_id, since=since, until=until, metadata_filter=filter)
+        wanted_here = wanted if following is None else wanted & following
+        counted = [wanted] if following is None else [wanted, wanted_here]
         knowledge = yield from self._opened()
-        page, total = yield Together(
+        page, total, *left = yield Together(
             [
                 knowledge._search_documents(  # noqa: SLF001 - a program of ours
-                    user_id, wanted & following, limit, order_by=[f"-{CREATED}", DOCUMENT]
+                    user_id, wanted_here, limit, order_by=[f"-{CREATED}", DOCUMENT]
                 ),
-                knowledge._count_documents(user_id, wanted),  # noqa: SLF001 - a program of ours
+                *(knowledge._count_documents(user_id, each) for each in counted),  # noqa: SLF001 - the same
             ]
         )
         memories = [decode_memory(hit.document) for hit in page.items]
-        more = page.cursor is not None and memories
-        last_shown = [now, memories[-1].created_at, memories[-1].memory_id] if more else None
-        return MemoryPage(memories, None if last_shown is None else encode_cursor(scope, last_shown), total)
+        # Whether a search names a next page does not say whether there is anything on it.
+        more = memories and [total, *left][-1] > len(memories)
+        last = [now, memories[-1].created_at, memories[-1].memory_id] if more else None
+        return MemoryPage(memories, None if last is None else encode_cursor(scope, last), total)
 
     list, alist = operation(_list)
 
