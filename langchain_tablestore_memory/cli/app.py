@@ -126,6 +126,85 @@ def chat(
 
 
 @app.command()
+def sessions(
+    *,
+    endpoint: Endpoint = None,
+    data: Data = None,
+    user: User = DEFAULT_USER,
+    limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON lines.")] = False,
+) -> None:
+    """List a user's conversations, the most recently active first."""
+    from langchain_tablestore_memory.cli.places import open_place
+    from langchain_tablestore_memory.cli.session_list import print_sessions
+
+    with open_place(endpoint, data) as connection:
+        print_sessions(connection, user, limit=limit, as_json=as_json)
+
+
+@app.command("export")
+def export_(
+    file: Annotated[Path | None, typer.Argument(help="The file to write.  [default: standard output]")] = None,
+    *,
+    endpoint: Endpoint = None,
+    data: Data = None,
+    user: User = DEFAULT_USER,
+    all_users: Annotated[bool, typer.Option("--all-users", help="Of all users, in place of --user.")] = False,
+    session: Annotated[str | None, typer.Option(help="Only this conversation, by its id.")] = None,
+    memories: Annotated[bool, typer.Option("--memories", help="Memories too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
+) -> None:
+    """Write conversations, and memories, as JSON lines from which `import` makes them again."""
+    from langchain_tablestore_memory.cli import transfer as command
+    from langchain_tablestore_memory.cli.places import open_place
+
+    if all_users and (session is not None or user != DEFAULT_USER):
+        raise ConfigurationError("--all-users takes everything. Leave out --user and --session, or --all-users.")
+    with open_place(endpoint, data) as connection:
+        command.export_to(connection, file, None if all_users else user, session, memories=memories, force=force)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `export` wrote, or - for standard input.")],
+    *,
+    endpoint: Endpoint = None,
+    data: Data = None,
+    embedding: Embedding = None,
+) -> None:
+    """Read what `export` wrote. Lines that are broken are told by their numbers, the rest is kept."""
+    from langchain_tablestore_memory.cli import transfer as command
+    from langchain_tablestore_memory.cli.chat.models import choose_recall
+    from langchain_tablestore_memory.cli.places import open_place
+
+    recall = choose_recall(embedding)
+    with open_place(endpoint, data) as connection:
+        raise typer.Exit(command.import_from(connection, file, recall))
+
+
+@app.command()
+def init(*, endpoint: Endpoint = None, data: Data = None, embedding: Embedding = None) -> None:
+    """Create the tables and indexes that are missing, and verify those that exist."""
+    from langchain_tablestore_memory.cli.chat.models import choose_recall
+    from langchain_tablestore_memory.cli.places import open_place
+    from langchain_tablestore_memory.cli.tables import initialise
+
+    recall = choose_recall(embedding)
+    with open_place(endpoint, data) as connection:
+        initialise(connection, recall)
+
+
+@app.command()
+def doctor(*, endpoint: Endpoint = None, data: Data = None) -> None:
+    """Look at the connection, the tables and their indexes: what is wrong, and how to mend it."""
+    from langchain_tablestore_memory.cli import doctor as command
+    from langchain_tablestore_memory.cli.places import open_place
+
+    with open_place(endpoint, data) as connection:
+        raise typer.Exit(command.doctor(connection))
+
+
+@app.command()
 def serve(
     *,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",

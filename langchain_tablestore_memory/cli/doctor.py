@@ -1,4 +1,4 @@
-"""``tablestore-memory doctor``: what works, what does not, and how to mend it. Changes nothing."""
+"""``tablestore-memory doctor``: what works, what does not, and how to mend it. Makes and changes no table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tablestore import SyncPhase
 
@@ -18,7 +18,7 @@ from langchain_tablestore_memory.cli.places import place_of
 from langchain_tablestore_memory.cli.tables import own_tables, table_names
 from langchain_tablestore_memory.core.programs import Call, Program
 from langchain_tablestore_memory.core.schema import _attach as attach_table
-from langchain_tablestore_memory.core.search_index import _attach as attach_index
+from langchain_tablestore_memory.core.search_index import find_search_index
 from langchain_tablestore_memory.errors import (
     AuthenticationError,
     PermissionDeniedError,
@@ -79,7 +79,7 @@ def examine(connection: Connection) -> Iterator[Finding]:
         yield Finding(State.WRONG, "connection", f"{place_of(connection)}: {error} {_remedy(error)}")
         return
     taken = (time.monotonic() - begun) * 1000
-    yield Finding(State.OK, "connection", f"{place_of(connection)}, {len(names)} tables, {taken:.0f} ms")
+    yield Finding(State.OK, "connection", f"{place_of(connection)}, answers after {taken:.0f} ms")
     for table in own_tables(connection, BY_WORDS):
         try:
             yield from _examine_table(connection, table, names)
@@ -130,7 +130,7 @@ def _examine_index(connection: Connection, table: OwnTable) -> Iterator[Finding]
     assert table.index is not None
     subject = f"search index of {table.schema.name}"
     try:
-        index = connection.run(attach_index(table.index))
+        index = connection.run(find_search_index(table.index))
     except SchemaMismatchError as error:
         yield Finding(State.WRONG, subject, str(error))
         return
@@ -141,8 +141,9 @@ def _examine_index(connection: Connection, table: OwnTable) -> Iterator[Finding]
 
 
 def _index_state(connection: Connection, index: SearchIndex, subject: str) -> Finding:
-    def describe() -> Program[tuple[object, object]]:
-        return (yield Call("describe_search_index", index.table, index.name))
+    def describe() -> Program[tuple[Any, Any]]:
+        meta, state = yield Call("describe_search_index", index.table, index.name)
+        return meta, state
 
     _, state = connection.run(describe())
     if state.sync_phase != SyncPhase.INCR:
@@ -167,3 +168,16 @@ def _remedy(error: ServiceError) -> str:
     if isinstance(error, UnavailableError):
         return "Compare TABLESTORE_ENDPOINT and TABLESTORE_INSTANCE_NAME with the console, and try again."
     return ""
+
+
+def doctor(connection: Connection) -> int:
+    """Tell what was found.
+
+    Returns:
+        The exit status: 1 where something is wrong.
+    """
+    wrong = False
+    for finding in examine(connection):
+        wrong = wrong or finding.state is State.WRONG
+        print(finding, flush=True)
+    return 1 if wrong else 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from langchain_tablestore_memory.cli.display import counted
 from langchain_tablestore_memory.cli.lines import Header, MemoryLine, MessageLine, SessionLine, encode_line
 from langchain_tablestore_memory.core.knowledge import KnowledgeStore
 from langchain_tablestore_memory.core.memories import FIELDS, decode_memory
@@ -52,10 +53,9 @@ class Counts:
         self.memories += isinstance(record, MemoryLine)
 
     def __str__(self) -> str:
-        named = (("conversation", self.sessions), ("message", self.messages))
-        parts = [f"{number} {name}{'' if number == 1 else 's'}" for name, number in named]
+        parts = [counted(self.sessions, "conversation"), counted(self.messages, "message")]
         if self.memories:
-            parts.append(f"{self.memories} memor{'y' if self.memories == 1 else 'ies'}")
+            parts.append(counted(self.memories, "memory", "memories"))
         return ", ".join(parts)
 
 

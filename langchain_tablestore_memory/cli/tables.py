@@ -62,7 +62,8 @@ def table_names(connection: Connection) -> Sequence[str]:
     """
 
     def names() -> Program[Sequence[str]]:
-        return (yield Call("list_table"))
+        found: Sequence[str] = yield Call("list_table")
+        return found
 
     return connection.run(names())
 

@@ -91,6 +91,6 @@ def _open_knowledge(connection: Connection, folder: Path | None, recall: Recall,
     with screen.progress(f"Reading {folder.name}", len(files)) as tell:
         changes = knowledge.update(files, tell)
     for refused in changes.refused:
-        screen.greet(f"Left out: {refused}")
+        screen.greet(refused)
     screen.greet(f"Knowledge from {folder}: {changes}.")
     return knowledge

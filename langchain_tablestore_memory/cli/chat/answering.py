@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, message_chunk_to_message
 
 from langchain_tablestore_memory.cli.chat.conversations import INTERRUPTED, is_unanswered
-from langchain_tablestore_memory.cli.chat.screen import shortened
+from langchain_tablestore_memory.cli.display import shortened
 from langchain_tablestore_memory.errors import TablestoreMemoryError
 
 if TYPE_CHECKING:

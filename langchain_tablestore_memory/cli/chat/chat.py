@@ -11,7 +11,7 @@ from langchain_tablestore_memory.cli.chat.commands import COMMANDS, HELP, SLASH,
 from langchain_tablestore_memory.cli.chat.conversations import Conversations
 from langchain_tablestore_memory.cli.chat.outbox import Outbox
 from langchain_tablestore_memory.cli.chat.remembering import Remembering
-from langchain_tablestore_memory.cli.chat.screen import shortened
+from langchain_tablestore_memory.cli.display import counted, shortened
 from langchain_tablestore_memory.cli.interrupts import Interrupts
 from langchain_tablestore_memory.errors import ConfigurationError, TablestoreMemoryError
 
@@ -147,8 +147,7 @@ class Chat:
         try:
             self._outbox.flush()
         except TablestoreMemoryError as error:
-            count = len(self._outbox)
-            self._screen.problem(f"{count} message{'' if count == 1 else 's'} could not be stored: {error}")
+            self._screen.problem(f"{counted(len(self._outbox), 'message')} could not be stored: {error}")
             return False
         return True
 

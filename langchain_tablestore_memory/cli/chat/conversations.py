@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_tablestore_memory.chat_history import TablestoreChatMessageHistory
 from langchain_tablestore_memory.cli.chat.commands import UsageError
 from langchain_tablestore_memory.cli.chat.listing import Listing
-from langchain_tablestore_memory.cli.chat.screen import shortened
+from langchain_tablestore_memory.cli.display import counted, describe_session, shortened, show_time, title_of
 from langchain_tablestore_memory.cli.exporting import Selection, export
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 
@@ -37,8 +36,6 @@ INTERRUPTED = "interrupted"
 
 _PAGE = 20
 _EXCERPT = 200
-_TITLE = 60
-_UNTITLED = "(untitled)"
 
 
 class Conversations:
@@ -80,7 +77,9 @@ class Conversations:
         session = self._found(reference)
         self.current = self._history(session.session_id)
         entries = self.current.page(limit=2).entries
-        lines = [f"Loaded conversation: {session.session_id}, {_counted(session.message_count)}, “{_title(session)}”"]
+        lines = [
+            f"Loaded conversation: {session.session_id}, {_messages(session.message_count)}, “{title_of(session)}”"
+        ]
         lines += [f"  {_described(entry)}" for entry in entries]
         if entries and is_unanswered(entries[-1].message):
             lines.append("The last message has no answer yet: /retry asks for one.")
@@ -106,7 +105,7 @@ class Conversations:
             return
         number = len(self._listing.items)
         more = ", and more: /sessions more" if self._listing.has_more else ""
-        self._screen.note("\n".join([f"{number} conversation{_s(number)}{more}", *self._rows(page)]))
+        self._screen.note("\n".join([f"{counted(number, 'conversation')}{more}", *self._rows(page)]))
 
     def search(self, words: str) -> None:
         """Find messages in all conversations, best first. /load takes their numbers."""
@@ -122,10 +121,10 @@ class Conversations:
             self._screen.note("Nothing was found.")
             return
         list(self._listing.begin(lambda _: ([session for _, session in shown], None)))
-        lines = [f"{len(shown)} message{_s(len(shown))}; /load opens one by its number"]
+        lines = [f"{counted(len(shown), 'message')}; /load opens one by its number"]
         for number, (hit, session) in enumerate(shown, start=1):
             lines.append(f"{number:>4}  {_described(hit.entry)}")
-            lines.append(f"      in {session.session_id}, “{_title(session)}”")
+            lines.append(f"      in {session.session_id}, “{title_of(session)}”")
         self._screen.note("\n".join(lines))
 
     def show(self, argument: str) -> None:
@@ -138,7 +137,7 @@ class Conversations:
             raise UsageError("/history takes a number from 1 to 1000.")
         page = self.current.page(limit=int(argument or _PAGE))
         session = self._registry.get(self.current.session_id, self._user_id)
-        title = f", “{_title(session)}”" if session is not None else ""
+        title = f", “{title_of(session)}”" if session is not None else ""
         lines = [f"Current conversation: {self.current.session_id}{title}"]
         if page.older is not None:
             lines.append("  (earlier messages are left out)")
@@ -168,7 +167,7 @@ class Conversations:
         self._registry.delete(session.session_id, self._user_id)
         self._outbox.drop(session.session_id)
         self._screen.note(
-            f"Deleted conversation: {session.session_id}, {_counted(session.message_count)}, “{_title(session)}”"
+            f"Deleted conversation: {session.session_id}, {_messages(session.message_count)}, “{title_of(session)}”"
         )
         if session.session_id == self.current.session_id:
             self.new()
@@ -225,10 +224,7 @@ class Conversations:
     def _rows(self, numbered: Sequence[tuple[int, Session]]) -> Iterator[str]:
         for number, session in numbered:
             here = "*" if session.session_id == self.current.session_id else " "
-            count = "" if session.message_count is None else str(session.message_count)
-            yield (
-                f"{number:>4}{here} {_time(session.update_time)} {count:>5}  {_title(session)}  [{session.session_id}]"
-            )
+            yield f"{number:>4}{here} {describe_session(session)}"
 
 
 def is_unanswered(message: BaseMessage) -> bool:
@@ -249,27 +245,11 @@ def _described(entry: HistoryEntry) -> str:
     message = entry.message
     role = {"human": "you", "ai": "assistant"}.get(message.type, message.type)
     stopped = " (stopped)" if was_stopped(message) else ""
-    return f"{_time(entry.create_time)} [{role}] {shortened(str(message.text), _EXCERPT)}{stopped}"
+    return f"{show_time(entry.create_time)} [{role}] {shortened(str(message.text), _EXCERPT)}{stopped}"
 
 
-def _title(session: Session) -> str:
-    return shortened(session.title or _UNTITLED, _TITLE)
-
-
-def _time(microseconds: int) -> str:
-    try:
-        return f"{datetime.fromtimestamp(microseconds / 1_000_000).astimezone():%Y-%m-%d %H:%M}"
-    except (ValueError, OverflowError, OSError):
-        # Other tools, and imports, keep places of their own where times are.
-        return str(microseconds)
-
-
-def _counted(messages: int | None) -> str:
-    return "messages not counted" if messages is None else f"{messages} message{_s(messages)}"
-
-
-def _s(number: int) -> str:
-    return "" if number == 1 else "s"
+def _messages(number: int | None) -> str:
+    return "messages not counted" if number is None else counted(number, "message")
 
 
 def _wants_more(argument: str, command: str) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from langchain_tablestore_memory.cli.chat.commands import UsageError
 from langchain_tablestore_memory.cli.chat.listing import Listing
 from langchain_tablestore_memory.cli.chat.models import BY_WORDS
-from langchain_tablestore_memory.cli.chat.screen import shortened
+from langchain_tablestore_memory.cli.display import counted, shortened, show_time
 from langchain_tablestore_memory.core.records import microseconds_timestamp
 from langchain_tablestore_memory.errors import SchemaMismatchError
 from langchain_tablestore_memory.long_term_memory import LongTermMemory
@@ -91,10 +90,12 @@ class Remembering:
         if not page:
             self._screen.note("There are no more memories." if argument else "No memories yet: /remember <text>")
             return
-        number = self._total
         more = "; /memories more shows the next ones" if self._listing.has_more else ""
-        rows = [f"{number:>4}  {_day(memory)}  {shortened(memory.text, _EXCERPT)}" for number, memory in page]
-        self._screen.note("\n".join([f"{number} memor{'y' if number == 1 else 'ies'}{more}", *rows]))
+        rows = [
+            f"{number:>4}  {show_time(memory.created_at)}  {shortened(memory.text, _EXCERPT)}"
+            for number, memory in page
+        ]
+        self._screen.note("\n".join([f"{counted(self._total, 'memory', 'memories')}{more}", *rows]))
 
     def forget(self, number: str) -> None:
         """Forget a memory.
@@ -119,7 +120,3 @@ class Remembering:
         page = self._memory.list(self._user_id, limit=_PAGE, cursor=cursor)
         self._total = page.total
         return page.items, page.cursor
-
-
-def _day(memory: Memory) -> str:
-    return f"{datetime.fromtimestamp(memory.created_at / 1_000_000).astimezone():%Y-%m-%d}"

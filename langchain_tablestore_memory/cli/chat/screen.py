@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-_ELLIPSIS = "…"
-
 
 class Screen(Protocol):
     """Where a conversation is shown: a terminal, a pipe, or a list in a test."""
@@ -35,9 +33,3 @@ class Screen(Protocol):
 
     def end_answer(self, *, stopped: bool) -> None:
         """The answer is complete, or was stopped."""
-
-
-def shortened(text: str, characters: int) -> str:
-    """A text on one line, cut off where it is longer than so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= characters else line[: characters - 1].rstrip() + _ELLIPSIS
