@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 KEY_VARIABLE = "DASHSCOPE_API_KEY"
 DEFAULT_TIMEOUT = 60.0
+
+_making = threading.Lock()
 
 Resource = Literal["embeddings", "rerank"]
 """What of the SDK's clients a program's requests are made of."""
@@ -67,6 +70,7 @@ class DashScopeConnection:
     """
 
     def __init__(self, **options: Unpack[ConnectionOptions]) -> None:
+        _check_names(options)
         self._settings = {name: _text(options.get(name), name) for name in ("base_url", "workspace", "region")}
         _check_address(self._settings["base_url"])
         self._timeout = _seconds(options.get("timeout", DEFAULT_TIMEOUT))
@@ -130,8 +134,9 @@ class DashScopeConnection:
 
     def _make(self, kind: Literal["Client", "AsyncClient"], key: str | None) -> Any:
         try:
-            with warnings.catch_warnings():
-                # Without a workspace the SDK advises one. The shared gateway is meant to work, and does.
+            # Without a workspace the SDK advises one; the shared gateway works as well. One at a time, because the
+            # filters of warnings belong to the whole process.
+            with _making, warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
                 return getattr(load_sdk(), kind)(
                     api_key=key,
@@ -161,6 +166,15 @@ class _Slot:
 
 
 # Checks
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    unknown = sorted(options.keys() - ConnectionOptions.__annotations__.keys())
+    if unknown:
+        raise ConfigurationError(
+            f"There is no option {', '.join(unknown)}. How DashScope is reached is said with "
+            f"{', '.join(ConnectionOptions.__annotations__)}."
+        )
 
 
 def _key(given: Any) -> str | None:

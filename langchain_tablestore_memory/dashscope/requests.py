@@ -150,6 +150,8 @@ class _Failure:
                 _retry_after(error.headers),
                 transient=status in _TRANSIENT or code.startswith(_TRANSIENT_CODES),
             )
+        if isinstance(error, UnicodeEncodeError):
+            return None
         # The SDK reads an answer as JSON of the right shape, and raises whatever comes of it where it is not.
         if isinstance(error, httpx.HTTPError | ValueError | AttributeError):
             return cls(f"it cannot be read ({type(error).__name__})", transient=True, unreadable=True)

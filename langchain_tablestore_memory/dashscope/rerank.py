@@ -13,8 +13,8 @@ from typing_extensions import Unpack
 
 from langchain_tablestore_memory.core.checks import check_count
 from langchain_tablestore_memory.core.programs import Program
+from langchain_tablestore_memory.dashscope.checks import check_instruct, check_model, check_text
 from langchain_tablestore_memory.dashscope.connection import ConnectionOptions, DashScopeConnection
-from langchain_tablestore_memory.dashscope.embeddings import check_instruct, check_model
 from langchain_tablestore_memory.dashscope.requests import Create, in_lanes
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError, ServiceError
 
@@ -37,8 +37,10 @@ class _Limits:
     tokens: int
 
 
+_DEFAULT = "qwen3-rerank"
 _LIMITS = {
-    "qwen3-rerank": _Limits(500, 4_000, 120_000),
+    # Its pages say 30,000 and 120,000. The smaller number costs more requests where there is very much to read.
+    _DEFAULT: _Limits(500, 4_000, 30_000),
     "qwen3-vl-rerank": _Limits(100, 8_000, 120_000),
     "gte-rerank-v2": _Limits(500, 4_000, 30_000),
 }
@@ -66,14 +68,16 @@ class DashScopeRerank(BaseDocumentCompressor):
     counts as irrelevant.
 
     Args:
-        model: The model: ``qwen3-rerank``, ``gte-rerank-v2``, ``qwen3-vl-rerank`` or a newer one.
+        model: The model, such as ``qwen3-rerank``, ``qwen3.7-text-rerank`` or ``qwen3-vl-rerank``.
         top_n: How many documents to keep; None for all.
         instruct: What the search is for, in one English sentence, where the model takes it into account.
         **options: `api_key`, `base_url`, `workspace`, `region`, `timeout` and `retry`, as
             `langchain_tablestore_memory.dashscope.connection.ConnectionOptions` says.
 
     Raises:
-        ConfigurationError: There is no key, the model was discontinued, or the extra ``dashscope`` is not installed.
+        ConfigurationError: There is no key, the model was discontinued, an option is wrong, or the extra ``dashscope``
+            is not installed.
+        InvalidArgumentError: `top_n` is less than 1.
 
     Example:
         ```python
@@ -91,14 +95,14 @@ class DashScopeRerank(BaseDocumentCompressor):
 
     def __init__(
         self,
-        model: str = "qwen3-rerank",
+        model: str = _DEFAULT,
         *,
         top_n: int | None = 3,
         instruct: str | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> None:
-        if check_model(model) in _DISCONTINUED:
-            raise ConfigurationError(f"The model {model!r} was discontinued on 2026-05-30. Use 'qwen3-rerank'.")
+        if check_model(model, such_as=_DEFAULT) in _DISCONTINUED:
+            raise ConfigurationError(f"The model {model!r} was discontinued on 2026-05-30. Use {_DEFAULT!r}.")
         if top_n is not None:
             check_count(top_n, "top_n")
         # What pydantic makes of wrong arguments is long, and quotes them, the key too. By now they are right.
@@ -184,9 +188,7 @@ class DashScopeRerank(BaseDocumentCompressor):
 
 
 def _check_query(query: Any) -> None:
-    if not isinstance(query, str):
-        raise InvalidArgumentError(f"query is a {type(query).__name__}. Give a str.")
-    if not query.strip():
+    if not check_text(query, "query").strip():
         raise InvalidArgumentError("query is empty. Give what the documents are to be relevant to.")
 
 
@@ -197,7 +199,7 @@ def _texts(documents: Any) -> list[str]:
         if not isinstance(document, Document):
             kind = type(document).__name__
             raise InvalidArgumentError(f"A {kind} was given for a document. Give Document(page_content=...).")
-    return [document.page_content for document in documents]
+    return [check_text(document.page_content, f"Document {position}") for position, document in enumerate(documents)]
 
 
 def _batches(positions: Sequence[int], texts: Sequence[str], query: str, limits: _Limits) -> list[list[int]]:
@@ -216,7 +218,7 @@ def _batches(positions: Sequence[int], texts: Sequence[str], query: str, limits:
 
 
 def _estimated_tokens(text: str) -> int:
-    return len(text.encode(errors="replace")) // _BYTES_PER_TOKEN + 1
+    return len(text.encode()) // _BYTES_PER_TOKEN + 1
 
 
 def _scored(document: Document, score: float) -> Document:

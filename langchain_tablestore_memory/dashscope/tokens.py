@@ -19,6 +19,9 @@ _PER_MESSAGE = 5
 _MEDIA = frozenset({"image", "image_url", "audio", "input_audio", "video", "video_url", "file"})
 """Types of content blocks that are no text."""
 
+_CALLS = frozenset({"tool_call", "tool_call_chunk", "tool_use", "function_call", "invalid_tool_call"})
+"""Types of content blocks that say again which tools are called."""
+
 
 class _Tokenizer(Protocol):
     def encode(self, text: str, *, allowed_special: set[str]) -> Sequence[int]: ...
@@ -67,8 +70,7 @@ class QwenTokenCounter:
         """The number of tokens of a text. What looks like a special token in it is text like any other."""
         if not isinstance(text, str):
             raise InvalidArgumentError(f"The text is a {type(text).__name__}. Give a str.")
-        # A lone surrogate is no Unicode, and cannot be sent either; it counts as the character that replaces it.
-        return len(_tokenizer().encode(text.encode(errors="replace").decode(), allowed_special=set()))
+        return count_tokens(text)
 
     def count_message(self, message: BaseMessage) -> int:
         """The number of tokens of one message."""
@@ -83,6 +85,12 @@ class QwenTokenCounter:
         return _PER_MESSAGE + media * self._tokens_per_media + sum(map(self.count_text, texts))
 
 
+def count_tokens(text: str) -> int:
+    """The number of tokens of a text for Qwen."""
+    # A lone surrogate is no Unicode, and cannot be sent either; it counts as the character that replaces it.
+    return len(_tokenizer().encode(text.encode(errors="replace").decode(), allowed_special=set()))
+
+
 def _parts(message: BaseMessage) -> Iterator[str | None]:
     """What a message is made of: texts, and None for each thing that is none."""
     blocks: list[Any] = [message.content] if isinstance(message.content, str) else list(message.content)
@@ -91,11 +99,16 @@ def _parts(message: BaseMessage) -> Iterator[str | None]:
             yield block
         elif block.get("type") in _MEDIA:
             yield None
-        elif isinstance(block.get("text"), str):
-            yield block["text"]
+        elif block.get("type") not in _CALLS:
+            texts = [block[key] for key in ("text", "reasoning") if isinstance(block.get(key), str)]
+            yield from texts or [_json(block)]
     if isinstance(message, AIMessage):
         for call in (*message.tool_calls, *message.invalid_tool_calls):
-            yield json.dumps({"name": call["name"], "arguments": call["args"]}, ensure_ascii=False, default=str)
+            yield _json({"name": call["name"], "arguments": call["args"]})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 @functools.cache

@@ -28,12 +28,14 @@ COMPATIBLE_CHAT = "/compatible-mode/v1/chat/completions"
 KEY = "sk-stand-in-key-0123456789"
 REFUSED_KEY = "sk-refused-key-0123456789"
 
-# Texts in a request, characters of a text (of one token each), dimensions with the default first.
+# Texts in a request, characters of a text, dimensions with the default first.
 EMBEDDING_MODELS = {
-    "text-embedding-v1": (25, 2048, (1536,)),
-    "text-embedding-v2": (25, 2048, (1536,)),
-    "text-embedding-v3": (10, 8192, (1024, 768, 512, 256, 128, 64)),
-    "text-embedding-v4": (10, 8192, (1024, 2048, 1536, 768, 512, 256, 128, 64)),
+    "text-embedding-v1": (25, 20_000, (1536,)),
+    "text-embedding-v2": (25, 20_000, (1536,)),
+    "text-embedding-v3": (10, 80_000, (1024, 768, 512, 256, 128, 64)),
+    "text-embedding-v4": (10, 80_000, (1024, 2048, 1536, 768, 512, 256, 128, 64)),
+    "qwen3.7-text-embedding": (20, 1_000_000, (1024, 2560, 2048, 1536, 768, 512, 256)),
+    "qwen3.7-text-embedding-flash": (20, 1_000_000, (1024, 768, 512, 256)),
     "text-embedding-v9": (10, 8192, (96, 32)),
 }
 RERANK_MODELS = {"qwen3-rerank": 500, "gte-rerank-v2": 500, "qwen3-vl-rerank": 100}

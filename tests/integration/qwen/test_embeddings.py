@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from blockbuster import blockbuster_ctx
 from core.support import Face
 
 from langchain_tablestore_memory import (
@@ -10,11 +11,12 @@ from langchain_tablestore_memory import (
     DashScopeEmbeddings,
     EmbeddingError,
     InvalidArgumentError,
+    QwenTokenCounter,
     TablestoreVectorStore,
     connect,
 )
 
-from .standin import KEY, vector
+from .standin import KEY, Fault, vector
 
 TEXTS = [f"text {number}" for number in range(53)]
 
@@ -34,6 +36,8 @@ async def test_texts_go_out_in_batches_and_come_back_in_order(embeddings, servic
         ("text-embedding-v2", [25, 25, 3]),
         ("text-embedding-v3", [10, 10, 10, 10, 10, 3]),
         ("text-embedding-v4", [10, 10, 10, 10, 10, 3]),
+        ("qwen3.7-text-embedding", [20, 20, 13]),
+        ("qwen3.7-text-embedding-flash", [20, 20, 13]),
         ("text-embedding-v9", [10, 10, 10, 10, 10, 3]),
     ],
 )
@@ -102,6 +106,8 @@ async def test_an_instruction_goes_with_queries_only(open_embeddings, service):
         ("text-embedding-v3", 1024),
         ("text-embedding-v4", 64),
         ("text-embedding-v4", 2048),
+        ("qwen3.7-text-embedding", 2560),
+        ("qwen3.7-text-embedding-flash", 256),
         ("text-embedding-v9", 32),
     ],
 )
@@ -118,6 +124,8 @@ async def test_dimensions(model, dimension, open_embeddings):
         ("text-embedding-v2", 1536, 1536),
         ("text-embedding-v3", 1024, 1024),
         ("text-embedding-v4", 1024, 1024),
+        ("qwen3.7-text-embedding", 1024, 1024),
+        ("qwen3.7-text-embedding-flash", 1024, 1024),
         ("text-embedding-v9", 96, None),
     ],
 )
@@ -217,6 +225,7 @@ async def test_an_empty_vector(open_embeddings, service):
         ([1], r"Text 0 is a int\. Give a str\."),
         (["a", None], "Text 1 is a NoneType"),
         (["a", "b", ""], "Text 2 is empty"),
+        (["a", "b\ud800"], "Text 1 holds a lone surrogate"),
     ],
 )
 async def test_texts_that_are_none(texts, complaint, embeddings, service):
@@ -231,15 +240,46 @@ async def test_a_query_that_is_none(embeddings, service):
     assert service.taken() == []
 
 
-async def test_a_text_that_is_too_long_is_named(embeddings, service):
-    texts = [*TEXTS[:14], "private words " * 1000, *TEXTS[14:18]]
+@pytest.mark.parametrize(
+    ("model", "limit", "many"),
+    [
+        ("text-embedding-v2", 2048, "private words " * 2000),
+        ("text-embedding-v4", 8192, "private words " * 5000),
+        ("text-embedding-v4", 8192, "1" * 8193),
+        ("qwen3.7-text-embedding", 128_000, "1" * 128_001),
+    ],
+)
+async def test_a_text_of_too_many_tokens_is_named(model, limit, many, open_embeddings, service):
+    """DashScope would cut off the rest, and say nothing."""
     with pytest.raises(InvalidArgumentError) as caught:
-        await embeddings.embed_documents(texts)
+        await open_embeddings(model).embed_documents([*TEXTS[:14], many, *TEXTS[14:18]])
     assert str(caught.value) == (
-        "A text is longer than the model 'text-embedding-v4' takes, which is at most 8192 tokens: probably text 14, of "
-        "14000 characters. Split it, for instance with RecursiveCharacterTextSplitter of langchain-text-splitters."
+        f"Text 14 has {QwenTokenCounter().count_text(many)} tokens; the model '{model}' takes {limit}. Split it, for "
+        "instance with RecursiveCharacterTextSplitter of langchain-text-splitters."
     )
+    assert service.taken() == []
+
+
+async def test_a_text_of_as_many_tokens_as_there_may_be(embeddings, service):
+    texts = ["1" * 8192, "private words " * 4000]  # 8,192 and 8,001 tokens
+    assert await embeddings.embed_documents(texts) == [vector(text, 1024) for text in texts]
+
+
+@pytest.mark.parametrize("model", ["text-embedding-v9", "text-embedding-v4"])
+async def test_a_text_that_dashscope_finds_too_long(model, open_embeddings, service):
+    service.fail(
+        Fault(400, "InvalidParameter", "Range of input length should be [1, 8192]"),
+        when=lambda request: "long " * 1000 in request.texts,
+    )
+    with pytest.raises(InvalidArgumentError, match="A text has too many tokens, probably text 14; the model"):
+        await open_embeddings(model).embed_documents([*TEXTS[:14], "long " * 1000, *TEXTS[14:18]])
     assert len(service.taken()) == 2
+
+
+async def test_counting_does_not_block_the_loop(service):
+    embeddings = DashScopeEmbeddings(api_key=KEY, base_url=service.base_url)
+    with blockbuster_ctx():
+        await embeddings.aembed_documents(["private words " * 4000])
 
 
 @pytest.mark.parametrize(
@@ -258,6 +298,7 @@ async def test_a_text_that_is_too_long_is_named(embeddings, service):
         ([], {"dimension": 0}, "dimension is 0"),
         ([], {"dimension": True}, "dimension is True"),
         ([], {"instruct": ""}, "instruct is no text"),
+        (["text-embedding-v3"], {"instruct": "Find."}, "'text-embedding-v3' takes no instruct. Leave it out, or take"),
         ([], {"instruct": 5}, "instruct is no text"),
         ([], {"batch_size": 11}, r"batch_size of 'text-embedding-v4' is 11\. Give 1 to 10\."),
         ([], {"batch_size": 0}, "batch_size of 'text-embedding-v4' is 0"),

@@ -136,6 +136,23 @@ def test_a_key_in_the_address(make):
     assert "private" not in str(caught.value)
 
 
+def test_an_option_that_does_not_exist(make):
+    with pytest.raises(
+        ConfigurationError, match=r"There is no option dashscope_api_key\. .* with api_key, base_url, "
+    ) as caught:
+        make(dashscope_api_key=KEY)
+    assert KEY not in str(caught.value)
+
+
+async def test_the_usual_address_needs_no_settings(model_class):
+    """The SDK's warning that there is a better one is not passed on."""
+    model = model_class(api_key=KEY)
+    if model_class is DashScopeEmbeddings:
+        assert model.embed_documents([]) == await model.aembed_documents([]) == []
+    else:
+        assert model.compress_documents([], "tea") == await model.acompress_documents([], "tea") == []
+
+
 # They stay apart
 
 
