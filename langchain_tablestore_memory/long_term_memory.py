@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from langchain_core.messages import BaseMessage
@@ -30,6 +30,7 @@ from langchain_tablestore_memory.core.memories import (
     decode_memory,
     id_of_text,
     is_alive,
+    is_same,
     listed_after,
     matching,
     question,
@@ -273,16 +274,21 @@ class LongTermMemory:
         given = check_memory_metadata(metadata)
         text = None if text is None else check_memory_text(text)
         memory = yield from self._existing(user_id, memory_id)
-        change = Document(memory_id, user_id, metadata={**given, UPDATED: max(self._now(), memory.updated_at + 1)})
-        if text is not None and text != memory.text:
-            yield from self._refuse_known(user_id, text)
-            change.text = text
-            change.metadata[TEXT_ID] = id_of_text(text)
+        after = replace(memory, text=text or memory.text, metadata={**memory.metadata, **given})
+        if after.text == memory.text and is_same(after.metadata, memory.metadata):
+            return memory
+        after.updated_at = max(self._now(), memory.updated_at + 1)
+        change = Document(memory_id, user_id, metadata={**given, UPDATED: after.updated_at})
+        if after.text != memory.text:
+            yield from self._refuse_known(user_id, after.text)
+            change.text = after.text
+            change.metadata[TEXT_ID] = id_of_text(after.text)
             if self._embedder is not None:
-                [change.embedding] = yield from self._embedder.documents([text])
+                [change.embedding] = yield from self._embedder.documents([after.text])
         knowledge = yield from self._opened()
-        yield from knowledge._update_documents([change], create=False)  # noqa: SLF001 - a program of ours
-        return (yield from self._existing(user_id, memory_id))
+        written = yield from knowledge._update_documents([change], create=False)  # noqa: SLF001 - a program of ours
+        # Nothing was left to write where somebody has forgotten it, or where a lost answer told that it was written.
+        return after if written else (yield from self._existing(user_id, memory_id))
 
     update, aupdate = operation(_update)
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from langchain_core.messages import BaseMessage
 
 from langchain_tablestore_memory import filters
+from langchain_tablestore_memory.core import tagged_json
 from langchain_tablestore_memory.core.checks import check_id, check_mapping, check_optional_time
 from langchain_tablestore_memory.core.documents import Document
 from langchain_tablestore_memory.errors import InvalidArgumentError
@@ -130,6 +131,15 @@ def decode_memory(document: Document, score: float | None = None) -> Memory:
 def _only(kind: type[T], value: Any) -> T | None:
     """What another tool stored under a name of ours counts where it is of our type."""
     return value if type(value) is kind else None
+
+
+def is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether metadata is stored as the same: 1 is neither True nor 1.0.
+
+    Raises:
+        InvalidArgumentError: Something in it cannot be stored.
+    """
+    return tagged_json.dumps(dict(one), name="metadata") == tagged_json.dumps(dict(other), name="metadata")
 
 
 def is_alive(memory: Memory, now: int) -> bool:

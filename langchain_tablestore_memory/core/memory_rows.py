@@ -26,6 +26,7 @@ from langchain_tablestore_memory.core.memories import (
     encode_memory,
     id_of_text,
     is_alive,
+    is_same,
 )
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.ranges import StoredRow, collect
@@ -80,7 +81,12 @@ class MemoryRows:
             texts: The texts, unique.
             now: The present time. What has expired leaves its place to others.
         """
-        pending = list(texts)
+        # Where there is no table yet, it is made once for all that is asked at the same time.
+        wanted = list(texts)
+        return (yield from self._searches.with_index(lambda _: self._find(user_id, wanted, now)))
+
+    def _find(self, user_id: str, wanted: Sequence[str], now: int) -> Program[Mapping[str, Place]]:
+        pending = wanted
         ids = {text: id_of_text(text) for text in pending}
         at_ids, elsewhere = yield Together(
             [self._read(user_id, ids.values()), self._with_text_ids(user_id, ids.values(), now)]
@@ -200,7 +206,7 @@ class MemoryRows:
             if before is None:
                 continue
             after = replace(before, metadata={**before.metadata, **memory.metadata}, expires_at=memory.expires_at)
-            if after != before:
+            if after.expires_at != before.expires_at or not is_same(after.metadata, before.metadata):
                 after.updated_at = max(memory.updated_at, before.updated_at + 1)
                 changed = {**memory.metadata, EXPIRES: after.expires_at, UPDATED: after.updated_at}
                 changes[memory.text] = Document(after.memory_id, user_id, metadata=changed)

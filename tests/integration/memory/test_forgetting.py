@@ -104,7 +104,7 @@ async def test_a_user(filled, engine):
 )
 async def test_either_ids_or_conditions(filled, engine, given):
     engine.calls.clear()
-    with pytest.raises(InvalidArgumentError, match="forget takes memory_ids, or conditions .*forget_user"):
+    with pytest.raises(InvalidArgumentError, match=r"forget takes memory_ids, or conditions .*forget_user"):
         await filled.forget("u1", **given)
     assert engine.calls == []
 

@@ -54,7 +54,7 @@ async def test_users_that_cannot_be(memory, engine, user):
         memory.forget(user, session_id="s1"),
         memory.forget_user(user),
     ):
-        with pytest.raises(InvalidArgumentError, match="user_id|tenant_id"):
+        with pytest.raises(InvalidArgumentError, match=r"user_id|tenant_id"):
             await call
     assert engine.writes == []
 

@@ -138,18 +138,17 @@ async def test_a_model_that_fails_before_anything_is_there(open_memory, engine):
 
 
 async def test_batches(open_memory):
-    class Counting(WordEmbeddings):
-        batches: list = []
+    batches = []
 
-        def embed_documents(self, texts):
-            self.batches.append(len(texts))
-            return super().embed_documents(texts)
+    def count(vectors):
+        batches.append(len(vectors))
+        return vectors
 
-    model = Counting()
-    model.batches = []
+    model = SpoiltEmbeddings()
+    model.spoil = count
     memory = open_memory(model, embedding_batch_size=10, dimension=256)
     stored = await memory.remember("u1", [f"fact {n}" for n in range(25)])
-    assert sorted(model.batches) == [5, 10, 10]
+    assert sorted(batches) == [5, 10, 10]
     for n in (0, 12, 24):
         [best] = await memory.recall("u1", f"fact {n}", 1, search_type="vector")
         assert (best.text, best.memory_id) == (f"fact {n}", stored[n].memory_id)

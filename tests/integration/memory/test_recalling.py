@@ -71,7 +71,7 @@ async def test_k(filled, search_type):
 
 @pytest.mark.parametrize("k", [0, -1, 1001, True, 1.5, "3", None])
 async def test_k_out_of_range(filled, k):
-    with pytest.raises(InvalidArgumentError, match="^k is"):
+    with pytest.raises(InvalidArgumentError, match=r"^k is"):
         await filled.recall("u1", "dog", k)
 
 
@@ -88,7 +88,7 @@ async def test_hundreds_are_recalled(words):
 async def test_conditions(filled, search_type):
     async def recalled(**conditions):
         found = await filled.recall("u1", QUESTION, k=100, search_type=search_type, **conditions)
-        return {text for text in texts_of(found)}
+        return set(texts_of(found))
 
     def facts(*numbers):
         return {FACTS[n][0] for n in numbers}
