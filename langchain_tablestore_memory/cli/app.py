@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from langchain_tablestore_memory.core.records import DEFAULT_USER
-from langchain_tablestore_memory.errors import ConfigurationError, TablestoreMemoryError
+from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError, TablestoreMemoryError
 
 FAILURE = 1
 """Exit status where the service refused, or could not be reached."""
@@ -44,13 +44,13 @@ def run(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status. What went wrong has been told in one line on standard error.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show Chinese shows question marks, rather than a traceback.
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # A terminal that cannot show Chinese shows question marks, rather than a traceback; so does what is no text.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         status = app(arguments, prog_name="tablestore-memory", standalone_mode=False)
-    except ConfigurationError as error:
+    except (ConfigurationError, InvalidArgumentError) as error:
         return _complain(str(error))
     except TablestoreMemoryError as error:
         return _complain(str(error), FAILURE)

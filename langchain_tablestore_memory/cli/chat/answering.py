@@ -127,7 +127,7 @@ class Answering:
                     self.screen.begin_answer()
                     begun = True
                 self.screen.piece(text)
-        if not begun:
+        if not _says_something(said):
             raise _EmptyAnswerError
 
     def _system_message(self, messages: Sequence[BaseMessage]) -> SystemMessage:
@@ -156,7 +156,7 @@ class Answering:
 
 def _assembled(said: Sequence[BaseMessageChunk], *, stopped: bool) -> AIMessage | None:
     """The answer that pieces make; None where they hold no text."""
-    if not any(str(chunk.text).strip() for chunk in said):
+    if not _says_something(said):
         return None
     whole = said[0]
     for chunk in said[1:]:
@@ -168,3 +168,7 @@ def _assembled(said: Sequence[BaseMessageChunk], *, stopped: bool) -> AIMessage 
     if stopped:
         message.response_metadata["finish_reason"] = INTERRUPTED
     return message
+
+
+def _says_something(said: Sequence[BaseMessageChunk]) -> bool:
+    return any(str(chunk.text).strip() for chunk in said)
