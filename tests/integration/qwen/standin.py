@@ -116,6 +116,7 @@ class StandIn:
         connections: Connections that were made so far.
         open_connections: Those that are open.
         delay: Seconds that every answer takes.
+        gathering: How many requests have to arrive before any is answered.
         arrival: Set once a request has arrived.
         edit: Changes answers before they are sent.
         replies: What the chat models say next, as messages; by default they repeat the last message.
@@ -128,6 +129,7 @@ class StandIn:
         self.connections = 0
         self.open_connections = 0
         self.delay = 0.0
+        self.gathering = 0
         self.arrival = threading.Event()
         self.edit: Callable[[Any], Any] = lambda answer: answer
         self.replies: deque[dict[str, Any]] = deque()
@@ -168,6 +170,13 @@ class StandIn:
                     del self._faults[index]
                     return fault
         return None
+
+    def pause(self) -> None:
+        """Wait as long as an answer takes."""
+        time.sleep(self.delay)
+        deadline = time.monotonic() + 10
+        while len(self.received) < self.gathering and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def done(self) -> None:
         """Note that a request was answered."""
@@ -273,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
         key = (self.headers["Authorization"] or "").removeprefix("Bearer ")
         fault = standin.take(self.path, key, body)
         try:
-            time.sleep(standin.delay)
+            standin.pause()
             self._answer(standin, key, body, fault)
         except ConnectionError:  # the client has gone
             self.close_connection = True

@@ -52,7 +52,7 @@ async def test_the_size_of_batches_can_be_set(open_embeddings, service):
 
 
 async def test_several_batches_are_in_flight(open_embeddings, service):
-    service.delay = 0.1
+    service.gathering = 3
     await open_embeddings(concurrency=3).embed_documents(TEXTS)
     assert service.most_in_flight == 3
 

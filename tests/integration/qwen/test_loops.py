@@ -105,7 +105,7 @@ def test_models_that_come_and_go_leave_nothing_open_in_threads(service):
 
 
 async def wait_until(condition):
-    for _ in range(200):
+    for _ in range(1000):
         if condition():
             return
         await asyncio.sleep(0.01)

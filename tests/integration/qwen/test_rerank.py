@@ -114,7 +114,7 @@ async def test_longer_documents_than_a_model_takes(open_reranker, service):
     # 40 documents of 4,000 tokens each, and the query with each of them, in requests of 30,000 tokens.
     documents = [Document("word " * 4_000, id=str(number)) for number in range(40)]
     await open_reranker("gte-rerank-v2").compress_documents(documents, "tea")
-    assert [len(request.body["input"]["documents"]) for request in service.taken()] == [7, 7, 7, 7, 7, 5]
+    assert sorted(len(request.body["input"]["documents"]) for request in service.taken()) == [5, 7, 7, 7, 7, 7]
 
 
 async def test_in_a_chain_after_a_retriever(open_reranker, mode):
