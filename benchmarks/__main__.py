@@ -11,6 +11,7 @@ _BENCHMARKS = {
     "turn": "a chat turn over HTTP, against tablestore-for-agent-memory",
     "long_conversation": "1,000 turns on the embedded engine, against langchain-community on SQLite",
     "engine": "calls of the embedded engine, against bare sqlite3",
+    "memories": "long-term memory with 10,000 memories of one user",
     "ingest": "documents with vectors over HTTP, against langchain-community and tablestore-for-agent-memory",
     "retrieval": "searches of up to 100,000 documents, embedded, against langchain-chroma and InMemoryVectorStore",
     "imports": "import time, against langchain-core and tablestore",

@@ -222,7 +222,7 @@ def check_memory_metadata(metadata: Any) -> dict[str, Any]:
     """Check metadata of the caller.
 
     Raises:
-        InvalidArgumentError: It is no mapping, or uses a name with a meaning of its own.
+        InvalidArgumentError: It is no mapping, uses a name with a meaning of its own, or cannot be stored.
     """
     given = check_mapping(metadata, "metadata")
     taken = sorted(RESERVED.intersection(given))
@@ -231,6 +231,8 @@ def check_memory_metadata(metadata: Any) -> dict[str, Any]:
             f"metadata has {', '.join(map(repr, taken))}, which memories use themselves. Rename it, or give it by the "
             "argument of that name."
         )
+    # Otherwise it is refused only after the embedding model has been asked.
+    tagged_json.dumps(given, name="metadata")
     return given
 
 
