@@ -232,6 +232,37 @@ def documents_of_langchain(documents: Any, ids: Any, tenant: str) -> Iterable[Do
     return list(made) if isinstance(documents, Sequence) else made
 
 
+def documents_of_embeddings(text_embeddings: Any, metadatas: Any, ids: Any, tenant: str) -> Iterable[Document]:
+    """The same of texts that have their embeddings beside them."""
+    if isinstance(text_embeddings, str) or not isinstance(text_embeddings, Iterable):
+        raise InvalidArgumentError(
+            f"text_embeddings is a {type(text_embeddings).__name__}. Give a list of texts with vectors: "
+            '[("text", [0.1, ...])].'
+        )
+    made = _embedded(text_embeddings, metadatas, ids, tenant)
+    return list(made) if isinstance(text_embeddings, Sequence) else made
+
+
+def _embedded(text_embeddings: Iterable[Any], metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:
+    vector: Any = None
+
+    def texts() -> Iterator[Any]:
+        nonlocal vector
+        for pair in text_embeddings:
+            if not isinstance(pair, tuple | list) or len(pair) != 2 or pair[1] is None:  # noqa: PLR2004 - a pair
+                raise InvalidArgumentError(
+                    f"text_embeddings holds a {type(pair).__name__} that is no text with a vector. Give pairs: "
+                    '[("text", [0.1, ...])].'
+                )
+            text, vector = pair
+            yield text
+
+    # Each document is made before the next text is read.
+    for document in documents_of_texts(texts(), metadatas, ids, tenant):
+        document.embedding = vector
+        yield document
+
+
 def _paired(texts: Iterable[Any], metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:
     others = {"metadatas": metadatas, "ids": ids}
     iterators = {name: iter(given) for name, given in others.items() if given is not None}

@@ -102,17 +102,29 @@ def ensure_search_index(connection: Connection, schema: SearchIndexSchema) -> Pr
         SchemaMismatchError: What exists is not what is wanted; says what differs and what to do.
     """
     connection.tables[schema.table] = yield from ensure_table(schema.table)
-    index = yield from _attach(schema)
-    if index is None:
+    found = yield from _find(schema)
+    if found is None:
         yield from _create(schema)
-        index = yield from _attach(schema)
-        if index is None:
+        found = yield from _find(schema)
+        if found is None:
             raise SchemaMismatchError(
                 f"Search index {schema.default_name!r} was created and is gone again. Is another process deleting it?"
             )
+    index, built = found
+    if not built:
         yield from _wait_until_built(index)
     connection.search_indexes[schema] = index
     return index
+
+
+def find_search_index(schema: SearchIndexSchema) -> Program[SearchIndex | None]:
+    """The search index that exists and does for what is wanted; None where the table has none, or is not there.
+
+    Raises:
+        SchemaMismatchError: What exists is not what is wanted; says what differs and what to do.
+    """
+    found = yield from _find(schema)
+    return None if found is None else found[0]
 
 
 def with_search_index(
@@ -230,7 +242,8 @@ def _names(table: str) -> Program[list[str]]:
     return [index for _, index in found]
 
 
-def _attach(schema: SearchIndexSchema) -> Program[SearchIndex | None]:
+def _find(schema: SearchIndexSchema) -> Program[tuple[SearchIndex, bool] | None]:
+    """The index that does, and whether it holds the rows that the table had when it was made."""
     names = yield from _names(schema.table.name)
     if schema.name is not None:
         names = [name for name in names if name == schema.name]
@@ -238,11 +251,11 @@ def _attach(schema: SearchIndexSchema) -> Program[SearchIndex | None]:
     names.sort(key=lambda name: name != schema.default_name)
     complaint = None
     for name in names:
-        meta, _ = yield Call("describe_search_index", schema.table.name, name)
+        meta, state = yield Call("describe_search_index", schema.table.name, name)
         index = _existing(schema.table.name, name, meta)
         difference = _difference(schema, index, {declared.field_name: declared for declared in meta.fields})
         if difference is None:
-            return index
+            return index, state.sync_phase == SyncPhase.INCR
         complaint = complaint or f"Search index {name!r} of table {schema.table.name!r} {difference}"
     if complaint is not None:
         raise SchemaMismatchError(complaint)

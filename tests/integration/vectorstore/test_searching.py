@@ -122,9 +122,20 @@ class TestSimilarity:
         with pytest.raises(InvalidArgumentError, match="search_type is 'fuzzy'"):
             await filled.search("tea", "fuzzy")
 
-    async def test_another_model_s_dimension_is_a_mismatch(self, filled, open_store):
+    async def test_another_model_s_dimension_is_a_mismatch(self, filled, open_store, model, monkeypatch):
+        monkeypatch.setattr(model, "embed_query", lambda _: [1.0, 0.0, 0.0])
         with pytest.raises(SchemaMismatchError, match="4 dimensions, not 3"):
-            await open_store().similarity_search_by_vector([1, 0, 0])
+            await open_store().similarity_search("tea")
+
+    async def test_a_vector_of_another_dimension_is_refused_and_changes_nothing(self, filled, open_store, model):
+        queries = len(model.queries)
+        for store, asked in ((open_store(), 0), (open_store(table_name="new"), 1)):
+            with pytest.raises(InvalidArgumentError, match="has 3 dimensions; this store has 4"):
+                await store.similarity_search_by_vector([1, 0, 0])
+            await store.add_texts(["tea"], ids=["added"])
+            assert "added" in ids(await store.similarity_search_by_vector(vector("tea")))
+            # A table that exists tells the dimension, of a new one only the model can.
+            assert len(model.queries) == queries + asked
 
     async def test_embeddings_are_not_transferred(self, filled, engine, monkeypatch):
         answers = []
