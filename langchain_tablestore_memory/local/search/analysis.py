@@ -69,6 +69,11 @@ class Analyzer:
     min_chars: int = 1
     max_chars: int = 7
 
+    @property
+    def cuts_words(self) -> bool:
+        """Whether what is stored has several tokens at the place of each word, as `index_words` gives them."""
+        return self.name == FUZZY
+
     def index_tokens(self, text: str) -> list[str]:
         """Cut a text that is stored.
 
@@ -78,10 +83,20 @@ class Analyzer:
         Returns:
             The tokens in order; those of a dictionary analyser may overlap in the text.
         """
-        if self.name == FUZZY:
-            words = _WORDS.findall(self._fold(text[:_FUZZY_LENGTH]))
-            return [piece for word in words for piece in self._pieces(word)]
+        if self.cuts_words:
+            return [piece for pieces in self.index_words(text) for piece in pieces]
         return self._cut(text, stored=True)
+
+    def index_words(self, text: str) -> list[list[str]]:
+        """Cut a text that is stored into words, and these into pieces.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The pieces of each word: they share its place, so that phrases are made of words.
+        """
+        return [list(self._pieces(word)) for word in _WORDS.findall(self._fold(text[:_FUZZY_LENGTH]))]
 
     def query_tokens(self, text: str) -> list[str]:
         """Cut the text of a match query.

@@ -13,7 +13,7 @@ from langchain_tablestore_memory.local.messages import parse, search
 from .caches import Caches
 from .definitions import check_time_to_live, describe, make_search_index
 from .rows import decode_stored, select_columns
-from .run import Condition, Run
+from .run import Condition, Outdated, Run
 from .searching import Projection, carry_out, encode_hits, make_projection, plan_search
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ MAX_INDEXES_PER_TABLE: Final = 50
 MAX_LIMIT: Final = 100
 MAX_LIMIT_FROM_INDEX: Final = 1000
 _FILL_BATCH: Final = 500
+# How often a search begins anew because another thread has seen a later state of the index meanwhile.
+_MAX_ATTEMPTS: Final = 5
 
 
 class _Target(NamedTuple):
@@ -145,18 +147,27 @@ class SearchIndexes:
         """Carry out Search."""
         request = parse(search.SearchRequest, body)
         message = parse(search.SearchQuery, request.search_query)
+        attempt = 0
         while True:
             with self._database.snapshot() as connection:
                 target = self._find(connection, request)
                 now = self._now()
                 oldest = target.search_index.store.oldest_due(connection)
                 if oldest is None or (self._delay and oldest > now):
-                    return self._search(connection, target, request.columns_to_get, message, now)
+                    attempt += 1
+                    # In the end without what other threads keep, which costs a scan and depends on nobody.
+                    caches = self._caches if attempt < _MAX_ATTEMPTS else Caches()
+                    try:
+                        return self._search(connection, target, request.columns_to_get, message, now, caches)
+                    except Outdated:
+                        continue
             with self._database.write() as connection:
                 target = self._find(connection, request)
                 target.search_index.store.apply_due(connection, self._now() if self._delay else None)
 
-    def _search(self, connection: sqlite3.Connection, target: _Target, columns: Any, message: Any, now: int) -> bytes:
+    def _search(
+        self, connection: sqlite3.Connection, target: _Target, columns: Any, message: Any, now: int, caches: Caches
+    ) -> bytes:
         table, index = target
         plan = plan_search(message, index)
         projection = make_projection(columns, index, frozenset(column.name for column in table.key))
@@ -166,7 +177,7 @@ class SearchIndexes:
                 f"limit must not be more than {maximum}, current limit is {plan.limit}: up to {MAX_LIMIT} where"
                 f" columns that the search index does not have are returned, up to {MAX_LIMIT_FROM_INDEX} otherwise"
             )
-        run = Run(connection, index, index.store, _live(table, index, now), plan.limit, self._caches.of(index))
+        run = Run(connection, index, index.store, _live(table, index, now), plan.limit, caches.of(index))
         results = carry_out(plan, run)
         rows = _read_rows(connection, target, results.hits, projection)
         answer = search.SearchResponse()

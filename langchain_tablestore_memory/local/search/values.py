@@ -18,6 +18,7 @@ from langchain_tablestore_memory.local.values import BLOB, BOOLEAN, DOUBLE, INTE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .analysis import Analyzer
     from .definitions import Field
 
 Scalar = int | float | str
@@ -33,8 +34,10 @@ _COLUMN_TYPES: Final = {
     search.KEYWORD: STRING,
     search.TEXT: STRING,
 }
-# Stands between the elements of an array of texts, so that no phrase reaches over their ends.
-_GAP: Final = "\ue0fe"
+# Between the elements of an array of texts, and between the words of a text that have several tokens each. FTS5 takes
+# it for a blank: that no phrase reaches over it is checked in `text`.
+GAP: Final = " | "
+WORD_END: Final = " / "
 # FTS5's "ascii" tokenizer keeps everything but ASCII characters other than letters and digits, and folds capitals.
 _UNSAFE: Final = re.compile("[\x00-/:-`{-\x7f\ue000-\ue0ff]")
 _UNSAFE_OR_GLUE: Final = re.compile("[\x00\x02-/:-`{-\x7f\ue000-\ue0ff]")
@@ -68,14 +71,21 @@ def read_tokens(field: Field, value: bytes) -> str | None:
         value: The encoded value of its column.
 
     Returns:
-        The tokens in FTS5's form, joined by blanks; None where there are none.
+        The tokens in FTS5's form, joined by blanks, `WORD_END` and `GAP`; None where there are none.
     """
     decoded = _decode(field, value)
     texts = _elements(decoded) if field.is_array else [decoded]
     if not all(isinstance(text, str) for text in texts):
         return None
-    parts = [join_tokens(field.analyzer.index_tokens(text), exact=bool(field.analyzer.delimiter)) for text in texts]
-    return f" {_GAP} ".join(part for part in parts if part) or None
+    parts = [_stored_text(field.analyzer, text) for text in texts]
+    return GAP.join(part for part in parts if part) or None
+
+
+def _stored_text(analyzer: Analyzer, text: str) -> str:
+    if not analyzer.cuts_words:
+        return join_tokens(analyzer.index_tokens(text), exact=bool(analyzer.delimiter))
+    words = analyzer.index_words(text)
+    return WORD_END.join(map(join_tokens, words)) if any(words) else ""
 
 
 def read_vector(field: Field, value: bytes) -> bytes | None:

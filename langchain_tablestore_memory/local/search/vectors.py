@@ -16,6 +16,7 @@ import numpy as np
 
 from langchain_tablestore_memory.local.messages import search
 
+from .run import Outdated
 from .scores import Docs, Scores, Values
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Matrix:
 
         Returns:
             At most `count` documents.
+
+        Raises:
+            Outdated: The state is older than what is known here.
         """
         listed = None
         if not run.is_everything(condition):
@@ -155,8 +159,10 @@ class Matrix:
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
         first, last = self._store.log_range(connection)
-        if last <= self._seq:
+        if last == self._seq:
             return
+        if last < self._seq:
+            raise Outdated
         if self._seq < 0 or first > self._seq + 1 or last - self._seq > max(self._size // 4, _CHUNK):
             self._load(connection)
         else:
