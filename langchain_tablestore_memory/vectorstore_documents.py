@@ -13,9 +13,9 @@ from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_count, check_id
 from langchain_tablestore_memory.core.documents import DEFAULT_TENANT
 from langchain_tablestore_memory.core.documents import Document as Record
-from langchain_tablestore_memory.core.knowledge import MetadataFilter
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Program
+from langchain_tablestore_memory.core.records import MetadataFilter
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.ingestion import (
     Batching,

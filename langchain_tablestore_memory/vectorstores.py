@@ -11,9 +11,9 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
 from langchain_tablestore_memory.core.checks import check_count
 from langchain_tablestore_memory.core.documents import DocumentHit
-from langchain_tablestore_memory.core.knowledge import MetadataFilter
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program
+from langchain_tablestore_memory.core.records import MetadataFilter
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.vectorstore_documents import VectorStoreDocuments, refuse_options, to_langchain
 
