@@ -54,18 +54,18 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready-demo: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,local]'
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,local,test,lint]'
 	@touch $@ $(VENV)/.ready-demo
 
 $(VENV)/.ready-bench: $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,test,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,local,test,bench]'
 	@touch $@
 
 $(OTHER_VENV)/.ready: pyproject.toml
 	$(OTHER_PYTHON) -m venv $(OTHER_VENV)
-	$(OTHER_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[cli,test]'
+	$(OTHER_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[cli,local,test]'
 	@touch $@
