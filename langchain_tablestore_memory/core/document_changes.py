@@ -77,8 +77,9 @@ def _repeat(
     work: Callable[[Sequence[KeyColumns], Callable[[StoredRow], bool], SearchIndex], Program[int]],
 ) -> Program[int]:
     """Do some work on all documents that match, until none is left to do it on."""
-    if metadata_filter is None:
-        raise FilterError("The filter is None. To mean every document, give Filters.all().")
+    if metadata_filter is None or metadata_filter == {}:
+        given = "None" if metadata_filter is None else "empty"
+        raise FilterError(f"The filter is {given}. To mean every document, give Filters.all().")
     wanted = filters.parse(metadata_filter)
     tenants = searches.documents.tenants(tenant_id)
     matches = _row_test(searches.documents, wanted, tenants)

@@ -236,6 +236,9 @@ class DocumentSearches:
             most: How many there are over all pages. A page that reaches it is the last.
         """
         check_count(limit, "limit", at_most=MAX_LIMIT)
+        if most is not None:
+            # Asked for more, the service finds more.
+            limit = min(limit, most)
         _check_score(min_score)
         tenants, wanted = self.documents.tenants(tenant_id), filters.parse(metadata_filter)
 
@@ -245,7 +248,7 @@ class DocumentSearches:
             start = None if token is None else decode_token(token, scope())
             found = yield from search.collect(limit, start, least_score=min_score)
             hits = yield from self._hits(found.hits, columns)
-            last = found.token is None or (most is not None and limit >= most)
+            last = found.token is None or (most is not None and limit == most)
             return Page(hits, None if last else encode_token(scope(), found.token))
 
         def scope() -> Sequence[str]:

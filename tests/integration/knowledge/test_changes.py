@@ -67,8 +67,10 @@ class TestAtOnce:
     async def test_everything_has_to_be_said(self, store, change):
         await store.put_documents(numbered(3))
         more = ({"year": 1},) if change.startswith("update") else ()
-        with pytest.raises(FilterError, match=r"Filters.all\(\)"):
-            await getattr(store, change)(None, *more)
+        for nothing in (None, {}):
+            with pytest.raises(FilterError, match=r"Filters.all\(\)"):
+                await getattr(store, change)(nothing, *more)
+        assert [document.metadata["n"] for document in await store.get_all_documents()] == [0, 1, 2]
         assert await getattr(store, change)(Filters.all(), *more) in {2, 3}
 
     async def test_metadata_is_a_dict(self, store):

@@ -100,6 +100,11 @@ class TestByVector:
         assert [*ids(first), *ids(second)] == [f"d{n}" for n in range(6)]
         assert second.cursor is None
 
+    async def test_pages_larger_than_top_k(self, store):
+        await store.put_documents(documents(20))
+        page = await store.vector_search([1, 0, 0.5], top_k=5, limit=20)
+        assert (ids(page), page.cursor) == ([f"d{n}" for n in range(5)], None)
+
     @pytest.mark.parametrize(
         ("vector", "reason"),
         [
@@ -170,6 +175,7 @@ class TestByWords:
             ("", "query is empty"),
             (" \n", "query is empty"),
             ("a" * 4097, "query has 4097 characters"),
+            ("tea \ud800", "query has a lone surrogate at position 4"),
             (5, "query is a int"),
         ],
     )
