@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 .DEFAULT_GOAL := help
 .PHONY: demo test test-other quick lint format typecheck bench clean help
 
-demo: $(VENV)/.ready-demo  ## Watch a conversation being kept, listed and resumed, on the embedded engine
+demo: $(VENV)/.ready-demo  ## Watch conversations being kept and resumed, and documents being searched
 	@$(BIN)/tablestore-memory demo
 
 test: $(VENV)/.ready test-other  ## Run all tests, and those of the wire format on a second Python where there is one
