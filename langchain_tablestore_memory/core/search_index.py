@@ -285,9 +285,7 @@ def _difference(schema: SearchIndexSchema, index: SearchIndex, existing: Mapping
     if schema.routing and index.routing != schema.routing:
         # Whoever opens it without tenants would be shown the rows of all of them.
         owners = ", ".join(schema.routing)
-        return (
-            f"is not partitioned by {owners}: its rows have no owners. Keep the documents of tenants in another table."
-        )
+        return f"is not partitioned by {owners}: its rows have no owners. Keep documents of tenants in another table."
     another = "Give another search_index_name: a second index is then built over the rows that exist."
     for wanted in schema.declared:
         name = wanted.field_name
