@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import weakref
@@ -234,6 +235,7 @@ def connect(
     region: str | None = None,
     retry: RetryPolicy | None = None,
     durability: Durability = "full",
+    index_delay: float = 0.0,
     **client_options: Any,
 ) -> Connection:
     """Connect to Tablestore, or to the embedded engine.
@@ -259,6 +261,8 @@ def connect(
         retry: How failed requests are repeated.
         durability: Of the embedded engine: with `"full"` what was written survives a power failure, with `"normal"` the
             end of the process, and writing is faster.
+        index_delay: Of the embedded engine at `local:PATH`: seconds after which searches see a write. The service's
+            search indexes lag by up to a few seconds; here they do not, unless this rehearses it.
         **client_options: Further options of `tablestore.OTSClient`, such as `socket_timeout=50` (seconds).
 
     What is not given is taken from the environment: `TABLESTORE_ENDPOINT`, `TABLESTORE_INSTANCE_NAME`,
@@ -284,6 +288,7 @@ def connect(
         "sts_token": sts_token,
     }
     _check_arguments({**given, "region": region}, retry, durability, client_options)
+    _check_index_delay(endpoint, index_delay)
     if endpoint is not None and endpoint.startswith(LOCAL):
         credentials = [name for name in ("access_key_id", "access_key_secret", "sts_token") if given[name] is not None]
         if credentials or credentials_provider is not None:
@@ -291,7 +296,8 @@ def connect(
                 f"{', '.join(credentials) or 'credentials_provider'} given for {endpoint!r}. "
                 "The embedded engine takes no credentials: leave them out."
             )
-        return Connection(embedded(endpoint, instance_name or LOCAL_INSTANCE, client_options, durability), retry=retry)
+        backend = embedded(endpoint, instance_name or LOCAL_INSTANCE, client_options, durability, index_delay)
+        return Connection(backend, retry=retry)
     settings = _settings(given, os.environ, needs_key=credentials_provider is None)
     if settings is None:
         if credentials_provider is not None or region is not None:
@@ -355,6 +361,16 @@ def _check_arguments(texts: Mapping[str, Any], retry: Any, durability: Any, opti
         raise ConfigurationError(
             f"There is no option {', '.join(unknown)}. How requests are repeated is said with retry=. Besides its own "
             f"arguments connect() takes these options of tablestore.OTSClient: {', '.join(sorted(_CLIENT_OPTIONS))}."
+        )
+
+
+def _check_index_delay(endpoint: str | None, delay: Any) -> None:
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay < math.inf:
+        raise ConfigurationError(f"index_delay is {delay!r}. Give seconds, 0 for none.")
+    if delay and (endpoint is None or not endpoint.startswith(LOCAL)):
+        raise ConfigurationError(
+            'index_delay is for the embedded engine, at connect("local:PATH"). The service has its own; a local server '
+            "is given one with tablestore-memory serve --index-delay."
         )
 
 

@@ -4,12 +4,17 @@ The dictionary analysers use ``rjieba`` where it is installed (``pip install
 'langchain-tablestore-memory[local]'``). Without it runs of Chinese, Japanese and Korean characters are indexed as
 single characters and pairs, and searched by pairs, which finds the same texts except where the pairs of a query
 are not words.
+
+An index remembers which of the two it was made with, and keeps to it: one that has pairs goes on with pairs after
+the dictionary has been installed, and one that has words refuses Chinese text where the dictionary is missing. To
+change over, delete the index and create it again.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import logging
 import re
 from dataclasses import dataclass
@@ -24,6 +29,10 @@ MIN_WORD: Final = "min_word"
 SPLIT: Final = "split"
 FUZZY: Final = "fuzzy"
 ANALYZERS: Final = (SINGLE_WORD, MAX_WORD, MIN_WORD, SPLIT, FUZZY)
+
+# How the dictionary analysers cut runs of CJK characters.
+DICTIONARY: Final = "rjieba"
+PAIRS: Final = "pairs"
 
 # Of a text in a field with the fuzzy analyser only this many characters are indexed.
 _FUZZY_LENGTH: Final = 1024
@@ -56,6 +65,7 @@ class Analyzer:
         delimiter: ``split``: what stands between tokens; None for blanks.
         min_chars: ``fuzzy``: the shortest piece of a word that is indexed.
         max_chars: ``fuzzy``: the longest.
+        segmenter: ``max_word`` and ``min_word``: `DICTIONARY` or `PAIRS`.
 
     Example:
         >>> Analyzer("single_word").index_tokens("iPhone6 手机")
@@ -68,6 +78,7 @@ class Analyzer:
     delimiter: str | None = None
     min_chars: int = 1
     max_chars: int = 7
+    segmenter: str = DICTIONARY
 
     @property
     def cuts_words(self) -> bool:
@@ -139,14 +150,15 @@ class Analyzer:
         return text if self.case_sensitive else text.lower()
 
     def _words(self, text: str, *, stored: bool) -> Iterator[str]:
-        jieba = dictionary()
         for run in _RUNS.findall(text):
             if run[0] < _FIRST_CJK or not _TOKENS.fullmatch(run[0]) or not _is_cjk(run[0]):
                 yield run
-            elif jieba is None:
+            elif self.segmenter == PAIRS:
+                _tell_of_pairs()
                 yield from _pairs(run, stored=stored)
             else:
-                yield from (_finest if self.name == MIN_WORD else _overlapping)(run, _spans(jieba.cut_all(run), run))
+                spans = _spans(dictionary().cut_all(run), run)
+                yield from (_finest if self.name == MIN_WORD else _overlapping)(run, spans)
 
     def _pieces(self, word: str) -> Iterator[str]:
         for start in range(len(word)):
@@ -155,21 +167,45 @@ class Analyzer:
                 yield word[start : start + length]
 
 
+class DictionaryMissing(Exception):  # noqa: N818 - what is missing, as the message says
+    """An index was made with a dictionary that is not installed."""
+
+
+def choose_segmenter() -> str:
+    """Say how an index that is made now is to cut CJK characters.
+
+    Returns:
+        `DICTIONARY` where it is installed, otherwise `PAIRS`.
+    """
+    return PAIRS if importlib.util.find_spec(DICTIONARY) is None else DICTIONARY
+
+
+@functools.cache
+def _tell_of_pairs() -> None:
+    _logger.warning(
+        "A search index that was created where rjieba is not installed cuts Chinese into single characters and pairs"
+        " instead of words. Install langchain-tablestore-memory[local], delete the search index and create it again"
+        " to have words."
+    )
+
+
 @functools.cache
 def dictionary() -> Any:
     """Load the dictionary of the analysers ``max_word`` and ``min_word``.
 
     Returns:
-        The module ``rjieba``, or None where it is not installed, which the log says once.
+        The module ``rjieba``.
+
+    Raises:
+        DictionaryMissing: It is not installed.
     """
     try:
-        return importlib.import_module("rjieba")
+        return importlib.import_module(DICTIONARY)
     except ImportError:
-        _logger.warning(
-            "rjieba is not installed: the analysers max_word and min_word cut Chinese into single characters and"
-            " pairs instead of words. Install langchain-tablestore-memory[local] to have words."
-        )
-        return None
+        raise DictionaryMissing(
+            "A search index with Chinese text was created with rjieba, which is not installed here. Install"
+            " langchain-tablestore-memory[local], or delete the search index and create it again."
+        ) from None
 
 
 def _is_cjk(character: str) -> bool:
