@@ -17,9 +17,7 @@ from tablestore import (
     Condition,
     FieldSchema,
     FieldType,
-    Row,
     RowExistenceExpectation,
-    UpdateRowItem,
     VectorMetricType,
 )
 
@@ -29,12 +27,10 @@ from langchain_tablestore_memory.core.columns import (
     COLUMN_PREFIX,
     MAX_VALUE_BYTES,
     METADATA_COLUMN,
-    check_row_size,
     continuation_columns,
     encode_metadata,
     is_metadata_column,
     join_text,
-    row_size,
     split_text,
 )
 from langchain_tablestore_memory.core.documents import DEFAULT_TENANT, Document, document_name
@@ -50,7 +46,14 @@ from langchain_tablestore_memory.core.search_fields import (
 )
 from langchain_tablestore_memory.core.search_index import SearchIndex, SearchIndexSchema, VectorSpace
 from langchain_tablestore_memory.core.vectors import check_vector, decode_vector, encode_vector
-from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, delete_row, put_row, write_rows
+from langchain_tablestore_memory.core.writes import (
+    RowWrite,
+    column_unchanged,
+    delete_row,
+    put_row,
+    update_row,
+    write_rows,
+)
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
     InvalidArgumentError,
@@ -252,7 +255,6 @@ class DocumentTable:
         """
         key, name = self._key_of(document), self._name(document)
         columns = [*self._content(document, index), *self._metadata(document.metadata or {}, index, name)]
-        check_row_size(key, columns, what=name)
         return put_row(self.name, key, columns, name=name)
 
     def delete(self, key: KeyColumns) -> RowWrite:
@@ -415,14 +417,9 @@ class DocumentTable:
         if document.text is not None:
             written = {column for column, _ in put}
             delete += [column for column in self._text_columns if column not in written]
-        check_row_size(key, put, what=name)
-        changes: dict[str, list[Any]] = {"PUT": put}
-        if delete:
-            changes["DELETE_ALL"] = delete
         # Metadata is read, changed and written back as a whole: nobody may have changed it in between.
         unchanged = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, METADATA_COLUMN))
-        size = row_size(key, [*put, *((column, 0) for column in delete)])
-        return RowWrite(self.name, UpdateRowItem(Row(key, changes), unchanged), name, size)
+        return update_row(self.name, key, put, name=name, delete=delete, condition=unchanged)
 
     def _key_of(self, document: Document) -> KeyColumns:
         return self.key(document.document_id, self.tenant(document.tenant_id))

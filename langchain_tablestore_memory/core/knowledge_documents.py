@@ -113,7 +113,7 @@ class KnowledgeDocuments:
     def _drop(self) -> Program[None]:
         """Delete the table with everything in it, and its search indexes. A missing table is fine."""
         yield from drop_search_indexes(self._connection, self.index_schema)
-        yield from drop_table(self._documents.schema)
+        yield from drop_table(self._connection, self._documents.schema)
 
     drop, adrop = operation(_drop)
     delete_table, adelete_table = drop, adrop

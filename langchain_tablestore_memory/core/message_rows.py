@@ -18,7 +18,6 @@ from langchain_tablestore_memory.core.columns import (
 )
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow
 from langchain_tablestore_memory.core.records import Message
-from langchain_tablestore_memory.core.writes import MAX_BYTES, RowWrite
 from langchain_tablestore_memory.errors import InvalidArgumentError
 
 CONTENT = "content"
@@ -74,19 +73,6 @@ def check_message(message: Any) -> None:
     if not isinstance(message.metadata, Mapping):
         raise InvalidArgumentError(
             f"The metadata of {message_name(message)} is a {type(message.metadata).__name__}. Give a dict."
-        )
-
-
-def check_size(row: RowWrite) -> None:
-    """Check that a row fits in one request.
-
-    Raises:
-        InvalidArgumentError: It does not.
-    """
-    if row.size > MAX_BYTES:
-        raise InvalidArgumentError(
-            f"The row of {row.name} takes {row.size} bytes. Tablestore takes at most {MAX_BYTES} in one row written: "
-            "keep large files elsewhere, such as OSS, and store their address."
         )
 
 

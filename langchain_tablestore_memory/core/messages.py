@@ -21,7 +21,6 @@ from langchain_tablestore_memory.core.message_rows import (
     BODY,
     CONTENT,
     check_message,
-    check_size,
     decode_row,
     is_message_metadata,
     is_own_column,
@@ -147,14 +146,13 @@ class MessageStore:
         Raises:
             SchemaMismatchError: A table of this name has another primary key or time to live.
         """
-        self._connection.tables[self.schema] = yield from ensure_table(self.schema)
+        yield from ensure_table(self._connection, self.schema)
 
     setup, asetup = operation(_setup)
 
     def _drop(self) -> Program[None]:
         """Delete the table with everything in it."""
-        self._connection.tables.pop(self.schema, None)
-        yield from drop_table(self.schema)
+        yield from drop_table(self._connection, self.schema)
 
     drop, adrop = operation(_drop)
 
@@ -606,15 +604,13 @@ class MessageStore:
         check_message(message)
         if message.create_time is None:
             raise InvalidArgumentError(f"{message_name(message)} has no create_time. Set one.")
-        row = put_row(
+        return put_row(
             self.table_name,
             message_key(message),
             message_columns(message),
             name=message_name(message),
             condition=condition,
         )
-        check_size(row)
-        return row
 
     def _update_write(self, message: Message, columns: Sequence[tuple[str, Any]]) -> RowWrite:
         written = {name for name, _ in columns}
@@ -626,9 +622,7 @@ class MessageStore:
             for name in continuation_columns(column)
             if name not in written
         ]
-        row = update_row(self.table_name, message_key(message), columns, name=message_name(message), delete=stale)
-        check_size(row)
-        return row
+        return update_row(self.table_name, message_key(message), columns, name=message_name(message), delete=stale)
 
     def _delete_write(self, key: KeyColumns) -> RowWrite:
         return delete_row(self.table_name, key, name=f"message {key[2][1]!r}")

@@ -120,14 +120,13 @@ class SessionRegistry:
         Raises:
             SchemaMismatchError: A table of this name has another primary key.
         """
-        self._connection.tables[self.schema] = yield from ensure_table(self.schema)
+        yield from ensure_table(self._connection, self.schema)
 
     setup, asetup = operation(_setup)
 
     def _drop(self) -> Program[None]:
         """Delete the session table with everything in it."""
-        self._connection.tables.pop(self.schema, None)
-        yield from drop_table(self.schema)
+        yield from drop_table(self._connection, self.schema)
 
     drop, adrop = operation(_drop)
 
