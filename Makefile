@@ -41,7 +41,7 @@ format: $(VENV)/.ready  ## Mend style and format where a tool can
 typecheck: $(VENV)/.ready  ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready-bench  ## Measure against peers, side by side; a few minutes
+bench: $(VENV)/.ready-bench  ## Measure against peers, side by side; about a quarter of an hour on two cores
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove the environments and caches
