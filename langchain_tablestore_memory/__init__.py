@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from langchain_tablestore_memory.core.hybrid import HybridSettings
     from langchain_tablestore_memory.core.knowledge import KnowledgeStore
     from langchain_tablestore_memory.core.memory_store import MemoryStore
-    from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
+    from langchain_tablestore_memory.core.message_rows import TimeRange
+    from langchain_tablestore_memory.core.messages import MessageStore
     from langchain_tablestore_memory.core.programs import RetryPolicy
     from langchain_tablestore_memory.core.records import (
         Message,
@@ -75,7 +76,8 @@ _MODULES = {
     "core.hybrid": ("HybridSettings",),
     "core.knowledge": ("KnowledgeStore",),
     "core.memory_store": ("MemoryStore",),
-    "core.messages": ("MessageStore", "TimeRange"),
+    "core.message_rows": ("TimeRange",),
+    "core.messages": ("MessageStore",),
     "core.programs": ("RetryPolicy",),
     "core.records": ("Message", "Order", "Page", "Session", "microseconds_timestamp"),
     "core.sessions": ("SessionRegistry",),

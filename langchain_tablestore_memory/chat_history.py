@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_tablestore_memory import filters, message_codec
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count, check_id
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_count
 from langchain_tablestore_memory.core.conversations import conversation_of, of_user, session_in
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.message_rows import decode_row
@@ -26,6 +26,7 @@ from langchain_tablestore_memory.core.record_searches import RecordSearches, mes
 from langchain_tablestore_memory.core.records import (
     DEFAULT_USER,
     Message,
+    MetadataFilter,
     Order,
     Page,
     microseconds_timestamp,
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     import tablestore
-
-MetadataFilter = filters.Filter | Mapping[str, Any] | None
 
 _GENERATED_ID = "lc_run-"
 """How the ids begin that LangChain gives to the message of one model run (`langchain_core.messages.LC_ID_PREFIX`)."""
@@ -326,7 +325,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             metadata_filter: Which metadata; see `langchain_tablestore_memory.Filters`.
             limit: How many at the most.
         """
-        limit = None if limit is None else check_count(limit, "limit")
+        limit = check_optional_count(limit, "limit")
         if not isinstance(order, Order):
             raise InvalidArgumentError(f"order is a {type(order).__name__}. Give Order.ASC or Order.DESC.")
         pages = self._store.list_from(
@@ -618,7 +617,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         known = {message_id: places[message_id] for message_id in ids if message_id in places}
         unsure = [message_id for message_id in ids if message_id not in known]
         if any(not message_id.startswith(_GENERATED_ID) for message_id in unsure):
-            known.update((yield from self._store.locate_all(self._conversation, unsure)))
+            known.update((yield from self._store.table.latest_times(self._conversation, unsure)))
         return known
 
     def _place(self, drafts: Mapping[str, Message], known: Mapping[str, int], tail: Tail) -> list[Message]:

@@ -9,10 +9,11 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 from urllib.parse import urlparse
 
 import tablestore
+from typing_extensions import override
 
 from langchain_tablestore_memory.backends import (
     LOCAL,
@@ -24,6 +25,7 @@ from langchain_tablestore_memory.backends import (
     Service,
     embedded,
 )
+from langchain_tablestore_memory.core.closing import Closing
 from langchain_tablestore_memory.core.programs import Program, RetryPolicy, arun, run
 from langchain_tablestore_memory.errors import ConfigurationError
 
@@ -61,7 +63,7 @@ _CLIENT_OPTIONS = frozenset(
 """What the SDK's clients take besides, and ignore if it is misspelt. Not `retry_policy`: one policy is enough."""
 
 
-class Connection:
+class Connection(Closing):
     """The way to one Tablestore instance. Made by `connect`.
 
     Owns one `tablestore.OTSClient` and one `tablestore.AsyncOTSClient` per running event loop, each made when first
@@ -179,6 +181,7 @@ class Connection:
             for item in await self.arun(pages.fetch()):
                 yield item
 
+    @override
     def close(self) -> None:
         """Release the clients. Repeating it is harmless. Clients that were handed in stay open.
 
@@ -190,24 +193,13 @@ class Connection:
                 self._client = None
                 self._backend.close()
 
+    @override
     async def aclose(self) -> None:
         """Release the clients, that of the running event loop included."""
         known = self._async_clients.get(asyncio.get_running_loop())
         if known is not None:
             await known.guard.aclose()
         await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def _refuse_closed(self) -> None:
         if self._closed:
