@@ -132,7 +132,11 @@ def demo(
         Path | None, typer.Option(help="The folder to keep the conversations in.  [default: a temporary folder]")
     ] = None,
 ) -> None:
-    """Watch conversations being kept and resumed, and documents being searched; needs no model and no network."""
+    """Watch a chat that remembers, and reads documents.
+
+    It needs no model and no network: conversations are kept, listed and resumed by a second process, documents are
+    searched by meaning and by words, and answers are made of both.
+    """
     from langchain_tablestore_memory.cli import demo as command
 
     raise typer.Exit(command.demo(data))
