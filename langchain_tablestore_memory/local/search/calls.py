@@ -88,13 +88,13 @@ class SearchIndexes:
         with self._database.read() as connection:
             table = _find_table(connection, request.table_name)
             index = _find_index(table, request.index_name)
-            oldest = index.store.oldest_due(connection)
+            now = self._now()
+            waiting = index.store.oldest_due(connection, later_than=now) if self._delay else None
         answer = describe(index)
         if request.include_sync_stat:
-            now = self._now()
             answer.sync_stat.sync_phase = search.INCR
             # What has been written before this moment, in nanoseconds, is searchable.
-            written = now if oldest is None or oldest <= now else oldest - self._delay
+            written = now if waiting is None else waiting - self._delay
             answer.sync_stat.current_sync_timestamp = written * 1_000_000
         return bytes(answer.SerializeToString())
 

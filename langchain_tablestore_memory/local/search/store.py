@@ -194,16 +194,20 @@ class Store:
             (due, key, _encode(before), _encode(after)),
         )
 
-    def oldest_due(self, connection: sqlite3.Connection) -> int | None:
+    def oldest_due(self, connection: sqlite3.Connection, *, later_than: int = -1) -> int | None:
         """Tell when the next waiting change becomes visible.
 
         Args:
             connection: A connection.
+            later_than: A time in milliseconds. What is due by then is visible to the next search, and passed over.
 
         Returns:
             The time in milliseconds, None where nothing waits.
         """
-        found = connection.execute(f"SELECT due FROM {self.queue} ORDER BY seq LIMIT 1").fetchone()  # noqa: S608
+        found = connection.execute(
+            f"SELECT due FROM {self.queue} WHERE due > ? ORDER BY seq LIMIT 1",  # noqa: S608
+            (later_than,),
+        ).fetchone()
         return None if found is None else int(found[0])
 
     def apply_due(self, connection: sqlite3.Connection, now: int | None) -> None:

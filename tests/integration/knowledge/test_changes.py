@@ -108,7 +108,61 @@ class TestAtOnce:
         assert (await store.get_document("d00001")).metadata == {"year": 1, "n": 1, "mine": 1, "lang": "en"}
 
 
+FEW, MANY = 600, 5000
+
+
+@pytest.fixture(params=[FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def matches(request):
+    """How many documents match, of a sixth more."""
+    return request.param
+
+
+class TestNoneIsLeft:
+    """Of thousands that match, some of them written by others in between, with an index that lags and one that does not."""
+
+    @pytest.fixture(params=["at once", "late"])
+    def either(self, request, store, late):
+        return store if request.param == "at once" else late
+
+    def written(self, matches):
+        return [
+            Document(f"d{n:05}", text="tea", metadata={"year": int(n % 6 != 0), "n": n})
+            for n in range(matches * 6 // 5)
+        ]
+
+    async def test_deleted(self, either, matches):
+        await either.put_documents(self.written(matches))
+        assert await either.delete_by_filter({"year": 1}) == matches
+        left = await either.get_all_documents()
+        assert [document.metadata["n"] for document in left] == list(range(0, matches * 6 // 5, 6))
+        await either.wait_until_searchable()
+        assert await either.count_documents(metadata_filter={"year": 1}) == 0
+        assert await either.count_documents() == len(left)
+
+    async def test_updated(self, either, matches):
+        await either.put_documents(self.written(matches))
+        # None matches any more once it was updated.
+        assert await either.update_by_filter({"year": 1}, {"year": 2, "lang": "en"}) == matches
+        for document in await either.get_all_documents():
+            n = document.metadata["n"]
+            assert document.metadata == ({"year": 2, "n": n, "lang": "en"} if n % 6 else {"year": 0, "n": n})
+        await either.wait_until_searchable()
+        assert await either.count_documents(metadata_filter={"year": 1}) == 0
+        assert await either.count_documents(metadata_filter={"year": 2, "lang": "en"}) == matches
+
+    async def test_deleted_while_others_write(self, late, matches):
+        documents = self.written(matches)
+        await late.put_documents(documents[: matches // 2])
+        await late.wait_until_searchable()
+        await late.update_by_filter({"year": 0}, {"year": 1})
+        await late.put_documents(documents[matches // 2 :])
+        # What was written or began to match before the call is deleted, although no search shows it yet.
+        await late.delete_by_filter({"year": 1})
+        assert {document.metadata["year"] for document in await late.get_all_documents()} == {0}
+
+
 class TestWithLag:
+    @pytest.mark.slow
     async def test_what_was_just_written_is_deleted(self, late):
         await late.put_documents(numbered(5000))
         assert await late.delete_by_filter({"year": {"$lte": 1}}) == 5000

@@ -119,6 +119,27 @@ class TestDelay:
         assert table.keys(MatchAllQuery()) == []
         service.close()
 
+    def test_the_index_says_how_far_it_is(self):
+        """Also where something is due by now and something else is not."""
+        with Tablestore(None, index_delay=0.3) as service:
+            table = Table(ots_client(service, retry_policy=NoRetryPolicy()), FIELDS)
+
+            def caught_up(moment):
+                _, state = table.client.describe_search_index("t", "i")
+                return state.current_sync_timestamp >= moment
+
+            assert caught_up(time.time_ns() - 10**9)
+            table.put(1, **cells("new"))
+            time.sleep(0.2)
+            table.put(2, **cells("new"))
+            second = time.time_ns() + 10**6
+            time.sleep(0.15)
+            # Nobody has searched in between.
+            assert not caught_up(second)
+            while not caught_up(second):
+                time.sleep(0.01)
+            assert found(table, "new") == ([1, 2],) * 3
+
     def test_what_is_late_survives_reopening(self, tmp_path):
         service = Tablestore(tmp_path, index_delay=0.3)
         table = Table(ots_client(service, retry_policy=NoRetryPolicy()), FIELDS)
