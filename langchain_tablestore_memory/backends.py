@@ -63,6 +63,13 @@ def _sdk_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"retry_policy": NoRetryPolicy(), "logger_name": _SDK_LOGGER, **options}
 
 
+def _hasten(client: tablestore.OTSClient | tablestore.AsyncOTSClient) -> None:
+    """Have a client encode rows as those of the embedded engine do, where the SDK has no native code for it."""
+    from langchain_tablestore_memory.local.codec import use_fast_codec  # noqa: PLC0415 - only when a client is made
+
+    use_fast_codec(client.protocol, enable_native=client.enable_native, native_fallback=client.native_fallback)
+
+
 class Service(Backend):
     """The service, or a server that speaks its protocol."""
 
@@ -86,11 +93,14 @@ class Service(Backend):
         client = tablestore.OTSClient(**self._options)
         # One policy repeats requests, that of the connection. urllib3's would also log a warning each time.
         client.connection.pool.connection_pool_kw["retries"] = False
+        _hasten(client)
         return client
 
     @override
     def async_client(self) -> tablestore.AsyncOTSClient:
-        return tablestore.AsyncOTSClient(**self._options)
+        client = tablestore.AsyncOTSClient(**self._options)
+        _hasten(client)
+        return client
 
     @override
     def owns_async_clients(self) -> bool:

@@ -2,8 +2,8 @@
 
 On some interpreters (CPython 3.12 on Linux) the SDK encodes and decodes with native code. On others its rows cost more
 than all that the embedded engine does with them: a checksum of a vector's text alone takes longer than storing it. So
-clients that share a process with the engine encode the rows that they put with the engine's own functions, and decode
-search results with the parser in C that the SDK has for its other reads. What comes out is the same to the last byte;
+the clients that this package makes encode the rows that they put with the engine's own functions, and decode search
+results with the parser in C that the SDK has for its other reads. What comes out is the same to the last byte;
 whatever is out of the ordinary is left to the SDK.
 """
 
