@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langchain_tablestore_memory.local.packing import pack_row, unpack_cell, unpack_cells, unpack_row
 from langchain_tablestore_memory.local.plainbuffer import (
     decode_cells,
     encode_answer,
@@ -38,12 +39,12 @@ def newest_time(row: Row) -> int | None:
 
 def encode_stored(row: Row) -> bytes:
     """Encode a row as it is stored."""
-    return encode_row(row.key, row.cells)
+    return pack_row(row)
 
 
 def decode_stored(row: bytes) -> Row:
     """Decode a row as it is stored."""
-    return make_row(*decode_cells(row))
+    return make_row(*unpack_cells(row))
 
 
 def select_columns(row: bytes, names: frozenset[bytes] | None, expired: int | None) -> bytes:
@@ -58,10 +59,10 @@ def select_columns(row: bytes, names: frozenset[bytes] | None, expired: int | No
         The row with the header that answers have.
     """
     if names is None and expired is None:
-        return encode_answer(row)
+        return encode_answer(unpack_row(row))
     key, cells = decode_cells(row)
     if names is not None:
         cells = [cell for cell in cells if cell[0] in names]
     if expired is not None:
         cells = [cell for cell in cells if timestamp_of(cell) > expired]
-    return encode_answer(encode_row(key, cells))
+    return encode_answer(encode_row(key, [unpack_cell(cell) for cell in cells]))

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from langchain_tablestore_memory.local.messages import search
+from langchain_tablestore_memory.local.packing import read_numbers
 from langchain_tablestore_memory.local.values import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, decode_value
 
 if TYPE_CHECKING:
@@ -98,6 +99,10 @@ def read_vector(field: Field, value: bytes) -> bytes | None:
     Returns:
         Little-endian float32 bytes, None where there is no vector of the field's dimension.
     """
+    known = read_numbers(value)
+    if known is not None:
+        # What can be written anew from its numbers has none that is not finite.
+        return known if len(known) == 4 * field.dimension else None
     if value[0] == STRING:
         try:
             numbers = orjson.loads(value[5:])

@@ -99,6 +99,16 @@ class TestRefused:
         with pytest.raises(StorageError, match=r"newer version.*99.*Upgrade"):
             Engine(path)
 
+    def test_an_older_format_is_read_and_becomes_the_present_one(self, path):
+        Engine(path).close()
+        raw = sqlite3.connect(path)
+        raw.execute("PRAGMA user_version = 1")
+        raw.close()
+        Engine(path).close()
+        raw = sqlite3.connect(path)
+        assert raw.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
+        raw.close()
+
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("x")
         with pytest.raises(StorageError, match="Choose a folder"):
