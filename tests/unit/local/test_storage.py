@@ -16,6 +16,7 @@ from tablestore import INF_MAX, INF_MIN, TableOptions
 
 from langchain_tablestore_memory.local.engine import Engine
 from langchain_tablestore_memory.local.errors import RequestError, StorageError
+from langchain_tablestore_memory.local.storage import FORMAT_VERSION
 
 EVERYTHING = ([("p", INF_MIN), ("n", INF_MIN)], [("p", INF_MAX), ("n", INF_MAX)])
 
