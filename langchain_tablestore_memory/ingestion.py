@@ -210,6 +210,10 @@ class Ingestion:
                 f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?", failed=()
             )
         for document, vector in zip(documents, vectors, strict=True):
+            if vector is None:
+                raise EmbeddingError(
+                    f"The embedding model returned no vector for the text of {document.document_id!r}.", failed=()
+                )
             document.embedding = vector
 
     def _write(self, batch: _Batch) -> Program[None]:

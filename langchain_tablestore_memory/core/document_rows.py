@@ -9,7 +9,8 @@ changed the column since, and the column counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tablestore import (
@@ -254,7 +255,8 @@ class DocumentTable:
             InvalidArgumentError: It cannot be stored; it is named.
         """
         key, name = self._key_of(document), self._name(document)
-        columns = [*self._content(document, index), *self._metadata(document.metadata or {}, index, name)]
+        with _named_in_errors(name):
+            columns = [*self._content(document, index), *self._metadata(document.metadata or {}, index, name)]
         return put_row(self.name, key, columns, name=name)
 
     def delete(self, key: KeyColumns) -> RowWrite:
@@ -406,9 +408,10 @@ class DocumentTable:
         """The write that changes what is given of a document; None where nothing changes."""
         key, name = self._key_of(document), self._name(document)
         current = self.metadata(row)
-        wanted = {**current, **(document.metadata or {})}
-        put = self._content(document, index)
-        before, after = dict(self._metadata(current, index, name)), dict(self._metadata(wanted, index, name))
+        with _named_in_errors(name):
+            wanted = {**current, **(document.metadata or {})}
+            put = self._content(document, index)
+            before, after = dict(self._metadata(current, index, name)), dict(self._metadata(wanted, index, name))
         if METADATA_COLUMN not in row.columns or before != after:
             put += after.items()
         if not put:
@@ -462,6 +465,17 @@ class DocumentTable:
                 columns[field] = form
         whole = split_text(METADATA_COLUMN, tagged_json.dumps(dict(metadata), name=f"metadata of {name}"))
         return [*columns.items(), *whole]
+
+
+@contextmanager
+def _named_in_errors(name: str) -> Iterator[None]:
+    """Of many documents, errors say which one cannot be stored."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        if name in str(error):
+            raise
+        raise InvalidArgumentError(f"{name} cannot be stored: {error}") from None
 
 
 def _any_row(_: StoredRow) -> bool:

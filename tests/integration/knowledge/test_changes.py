@@ -108,7 +108,7 @@ class TestAtOnce:
         assert (await store.get_document("d00001")).metadata == {"year": 1, "n": 1, "mine": 1, "lang": "en"}
 
 
-FEW, MANY = 600, 5000
+FEW, MANY = 250, 5000
 
 
 @pytest.fixture(params=[FEW, pytest.param(MANY, marks=pytest.mark.slow)])
@@ -159,6 +159,31 @@ class TestNoneIsLeft:
         # What was written or began to match before the call is deleted, although no search shows it yet.
         await late.delete_by_filter({"year": 1})
         assert {document.metadata["year"] for document in await late.get_all_documents()} == {0}
+
+    @pytest.mark.parametrize("change", ["delete_by_filter", "update_by_filter"])
+    async def test_the_nearest_are_no_lasting_set(self, store, change):
+        await store.put_documents([Document(f"d{n}", embedding=[1, n, 0]) for n in range(5)])
+        nearest = Filters.vector_query("embedding", [1, 0, 0], top_k=2)
+        for wanted in (nearest, Filters.logical_and([nearest, Filters.eq("year", 1)])):
+            with pytest.raises(FilterError, match="change them by their ids"):
+                await getattr(store, change)(wanted, *([{"lang": "en"}] if change.startswith("update") else []))
+        assert len(await store.get_all_documents()) == 5
+
+    async def test_what_else_is_asked_beside_words_holds_for_the_row_as_it_is(self, store, engine):
+        await store.put_documents([Document(f"d{n}", text="tea", metadata={"year": 1}) for n in range(2)])
+        raced = []
+
+        def race(api):
+            # Between the search and the reading of the rows, once.
+            if api == "BatchGetRow" and not raced:
+                raced.append(api)
+                aside = KnowledgeStore(WatchedTablestore.connection(engine, "sync"), 3, filterable=FILTERABLE)
+                aside.update_document(Document("d0", metadata={"year": 7}))
+
+        engine.before = race
+        assert await store.delete_by_filter({"text": {"$text": "tea"}, "year": 1}) == 1
+        engine.before = None
+        assert [document.document_id for document in await store.get_all_documents()] == ["d0"]
 
 
 class TestWithLag:
