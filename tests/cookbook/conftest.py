@@ -66,4 +66,5 @@ def _environment(home):
         for name, value in os.environ.items()
         if not name.startswith(("TABLESTORE_", "DASHSCOPE_", "JUPYTER", "IPYTHON", "XDG_"))
     }
-    return kept | {"HOME": str(home), "USERPROFILE": str(home)}
+    # Threads of small matrix products take each other's time where tests run side by side.
+    return kept | {"HOME": str(home), "USERPROFILE": str(home), "OPENBLAS_NUM_THREADS": "1"}
