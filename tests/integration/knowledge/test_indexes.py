@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import tablestore
 from core.support import WatchedTablestore
+from tablestore import SyncPhase
 
 from langchain_tablestore_memory import ConfigurationError, Document, KnowledgeStore, SchemaMismatchError
 
@@ -60,6 +61,21 @@ async def test_what_vanished_is_made_again(store, sync):
     assert (await store.full_text_search("tea")).items == []
     await store.put_document(Document("d1", text="tea"))
     assert len((await store.full_text_search("tea")).items) == 1
+
+
+def test_an_index_that_another_process_is_building_is_waited_for(engine, monkeypatch):
+    first, second = (WatchedTablestore.connection(engine, "sync") for _ in range(2))
+    KnowledgeStore(first, 3).setup()
+    describe, phases = second.client.describe_search_index, [SyncPhase.FULL, SyncPhase.FULL, SyncPhase.INCR]
+
+    def building(*arguments):
+        meta, state = describe(*arguments)
+        state.sync_phase = phases.pop(0)
+        return meta, state
+
+    monkeypatch.setattr(second.client, "describe_search_index", building)
+    KnowledgeStore(second, 3).setup()
+    assert phases == []
 
 
 async def test_an_index_of_another_name_is_found(open_store, sync):
