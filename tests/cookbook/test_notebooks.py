@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
 
-from .conftest import COOKBOOK
+from .conftest import COOKBOOK, NO_NETWORK
 
 NOTEBOOKS = sorted(path.name for path in COOKBOOK.glob("*.ipynb"))
 
@@ -66,6 +68,22 @@ def test_it_is_published_in_order_and_without_traces_of_a_machine(name):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert all(cell.metadata == {} for cell in published.cells)
     assert not re.search(r"/root|/home|/Users|/tmp|https?://(?:127|localhost)", (COOKBOOK / name).read_text())
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)",
+        "import urllib.request; urllib.request.urlopen('http://example.com', timeout=5)",
+        "import asyncio; asyncio.run(asyncio.open_connection('192.0.2.1', 80))",
+    ],
+)
+def test_notebooks_that_ask_the_network_fail(attempt):
+    result = subprocess.run(
+        [sys.executable, "-c", f"{NO_NETWORK}\n{attempt}"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "Notebooks run without a network" in result.stderr
 
 
 # rag.ipynb
