@@ -45,10 +45,17 @@ def pack_row(row: Row) -> bytes:
     Returns:
         The row's bytes, packed if it has a vector.
     """
-    if not any(len(value) > _LEAST_LENGTH and value[_PREFIX] == _BRACKET for _, value, _ in row.cells):
-        return encode_row(row.key, row.cells)
-    cells = [_pack_cell(cell) for cell in row.cells]
-    return _PACKED_ROW + encode_row(row.key, cells)[1:]
+    cells = row.cells
+    for place, cell in enumerate(row.cells):
+        value = cell[1]
+        if len(value) > _LEAST_LENGTH and value[_PREFIX] == _BRACKET:
+            numbers = read_numbers(value)
+            if numbers is not None:
+                if cells is row.cells:
+                    cells = cells.copy()
+                cells[place] = _replace_value(*cell, b"%c%b" % (_PACKED_VALUE, numbers))
+    encoded = encode_row(row.key, cells)
+    return encoded if cells is row.cells else _PACKED_ROW + encoded[1:]
 
 
 def unpack_row(row: bytes) -> bytes:
@@ -113,14 +120,6 @@ def read_numbers(value: bytes) -> bytes | None:
         return None
     packed = np.frombuffer(numbers, np.float32).astype("<f4", copy=False).tobytes()
     return packed if _encode_text(packed) == value else None
-
-
-def _pack_cell(cell: Cell) -> Cell:
-    name, value, wire = cell
-    if len(value) <= _LEAST_LENGTH or value[_PREFIX] != _BRACKET:
-        return cell
-    numbers = read_numbers(value)
-    return cell if numbers is None else _replace_value(name, value, wire, b"%c%b" % (_PACKED_VALUE, numbers))
 
 
 def _encode_text(numbers: bytes) -> bytes:

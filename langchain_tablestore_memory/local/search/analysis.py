@@ -50,6 +50,8 @@ _RUNS: Final = re.compile(f"[{_CJK}]+|[^\\W_{_CJK}]+")
 _WORDS: Final = re.compile(r"[^\W_]+")
 _LETTERS_OR_DIGITS: Final = re.compile(r"\d+|\D+")
 _FIRST_CJK: Final = "\u2e80"
+# ASCII letters and digits in lower case, blanks for all else.
+_PLAIN: Final = "".join(chr(code).lower() if chr(code).isalnum() else " " for code in range(128))
 
 _logger = logging.getLogger("langchain_tablestore_memory.local")
 
@@ -98,6 +100,19 @@ class Analyzer:
             return [piece for pieces in self.index_words(text) for piece in pieces]
         return self._cut(text, stored=True)
 
+    def join_plain(self, text: str) -> str | None:
+        """Cut a text that is stored in ASCII, such as English, in a fraction of the time.
+
+        Args:
+            text: The text.
+
+        Returns:
+            What `index_tokens` gives, joined by blanks; None where the text or the analyser needs more than this.
+        """
+        if self.name == SPLIT or self.case_sensitive or self.delimit_word or len(text) > _MAX_TOKEN_LENGTH:
+            return None
+        return " ".join(text.translate(_PLAIN).split()) if text.isascii() else None
+
     def index_words(self, text: str) -> list[list[str]]:
         """Cut a text that is stored into words, and these into pieces.
 
@@ -138,7 +153,7 @@ class Analyzer:
         if self.name == SPLIT:
             tokens = text.split(self.delimiter) if self.delimiter else text.split()
             found = [token for token in tokens if token]
-        elif self.name == SINGLE_WORD or (text and max(text) < _FIRST_CJK):
+        elif self.name == SINGLE_WORD or text.isascii() or max(text) < _FIRST_CJK:
             found = _TOKENS.findall(text)
             if self.delimit_word:
                 found = [part for token in found for part in _LETTERS_OR_DIGITS.findall(token)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_tablestore_memory.local.messages import search
 
 from .rows import column_values, decode_stored, encode_stored, newest_time
-from .values import read_scalars, read_tokens, read_vector
+from .values import read_scalar, read_scalars, read_tokens, read_vector
 
 if TYPE_CHECKING:
     import sqlite3
@@ -356,8 +356,7 @@ def _scalar(field: Field, values: dict[bytes, bytes]) -> Any:
     value = values.get(field.column)
     if value is None:
         return None
-    found = read_scalars(field, value)
-    return found[0] if found else None
+    return read_scalar(field, value)
 
 
 def _changed(fields: list[Field], old: dict[bytes, bytes], new: dict[bytes, bytes]) -> Iterable[Field]:

@@ -14,7 +14,15 @@ import orjson
 
 from langchain_tablestore_memory.local.messages import search
 from langchain_tablestore_memory.local.packing import read_numbers
-from langchain_tablestore_memory.local.values import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, decode_value
+from langchain_tablestore_memory.local.values import (
+    BLOB,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    decode_integer,
+    decode_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,21 +55,37 @@ _ESCAPE: Final = "\ue0ff"
 
 
 def read_scalars(field: Field, value: bytes) -> list[Scalar]:
-    """Read the values of a KEYWORD, LONG, DOUBLE, BOOLEAN or DATE field.
+    """Read the values of a KEYWORD, LONG, DOUBLE, BOOLEAN or DATE field; for one that is no array see `read_scalar`.
+
+    Args:
+        field: The field, an array.
+        value: The encoded value of its column.
+
+    Returns:
+        The values; none where the field is left out.
+    """
+    found = [_fit(field, element) for element in _elements(_decode(field, value))]
+    return [] if None in found else [element for element in found if element is not None]
+
+
+def read_scalar(field: Field, value: bytes) -> Scalar | None:
+    """Read the value of a KEYWORD, LONG, DOUBLE, BOOLEAN or DATE field that is no array.
 
     Args:
         field: The field.
         value: The encoded value of its column.
 
     Returns:
-        The values: one, or those of an array; none where the field is left out.
+        The value, None where the field is left out.
     """
-    decoded = _decode(field, value)
-    if not field.is_array:
-        fitting = _fit(field, decoded)
-        return [] if fitting is None else [fitting]
-    found = [_fit(field, element) for element in _elements(decoded)]
-    return [] if None in found else [element for element in found if element is not None]
+    kind = value[0]
+    if not field.is_virtual:
+        # The most frequent ones by the shortest way.
+        if kind == STRING and field.type == search.KEYWORD:
+            return value[5:].decode() if len(value) - 5 <= MAX_KEYWORD_LENGTH else None
+        if kind == INTEGER and field.type == search.LONG:
+            return decode_integer(value)
+    return _fit(field, _decode(field, value))
 
 
 def read_tokens(field: Field, value: bytes) -> str | None:
@@ -84,6 +108,9 @@ def read_tokens(field: Field, value: bytes) -> str | None:
 
 def _stored_text(analyzer: Analyzer, text: str) -> str:
     if not analyzer.cuts_words:
+        plain = analyzer.join_plain(text)
+        if plain is not None:
+            return plain
         return join_tokens(analyzer.index_tokens(text), exact=bool(analyzer.delimiter))
     words = analyzer.index_words(text)
     return WORD_END.join(map(join_tokens, words)) if any(words) else ""

@@ -122,6 +122,28 @@ class TestWithoutDictionary:
             analyzer.index_tokens("菊花茶")
 
 
+class TestPlainText:
+    @pytest.mark.parametrize("name", ["single_word", "max_word", "min_word"])
+    @given(text=st.text(st.characters(codec="ascii"), max_size=60))
+    def test_the_short_way_gives_the_same(self, name, text):
+        analyzer = Analyzer(name)
+        assert analyzer.join_plain(text) == join_tokens(analyzer.index_tokens(text))
+
+    @pytest.mark.parametrize(
+        ("analyzer", "text"),
+        [
+            (Analyzer("single_word"), "tea 茶"),
+            (Analyzer("single_word"), "Größe"),
+            (Analyzer("single_word"), "x" * 5000),
+            (Analyzer("single_word", case_sensitive=True), "Tea"),
+            (Analyzer("single_word", delimit_word=True), "tea6"),
+            (Analyzer("split"), "a-b"),
+        ],
+    )
+    def test_what_needs_more(self, analyzer, text):
+        assert analyzer.join_plain(text) is None
+
+
 class TestTokensInFts5:
     @given(st.text())
     def test_escaping_can_be_undone(self, token):
