@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import struct
-from array import array
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -114,11 +113,11 @@ def read_numbers(value: bytes) -> bytes | None:
     if value[0] != STRING:
         return None
     try:
-        # Not NumPy: it would read text as numbers, and takes longer.
-        numbers = array("f", orjson.loads(value[_PREFIX:]))
-    except (orjson.JSONDecodeError, TypeError, OverflowError):
+        numbers = orjson.loads(value[_PREFIX:])
+        # Quicker than an array of the standard library or of NumPy, which would read text as numbers besides.
+        packed = struct.pack(f"<{len(numbers)}f", *numbers)
+    except (orjson.JSONDecodeError, TypeError, OverflowError, struct.error):
         return None
-    packed = np.frombuffer(numbers, np.float32).astype("<f4", copy=False).tobytes()
     return packed if _encode_text(packed) == value else None
 
 
