@@ -151,7 +151,9 @@ class VectorStoreDocuments(VectorStore):
         """Wait until searches see what was written.
 
         Args:
-            ids: Documents to wait for. By default, everything that was written before the call.
+            ids: Documents to wait for, until searches find them. Of those that were there before and were changed,
+                searches may show the earlier state for longer. By default, everything that was written before the call
+                is waited for.
             timeout: Seconds to wait.
 
         Raises:

@@ -286,7 +286,9 @@ class KnowledgeStore(KnowledgeDocuments):
         """Wait until searches see what was written.
 
         Args:
-            document_ids: Documents to wait for. By default, everything that was written before the call.
+            document_ids: Documents to wait for, until searches find them. Of those that were there before and were
+                changed, searches may show the earlier state for longer. By default, everything that was written before
+                the call is waited for.
             tenant_id: Whose documents these are; required with ids where the store has tenants.
             timeout: Seconds to wait.
 

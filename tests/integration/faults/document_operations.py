@@ -139,6 +139,7 @@ def _of_vectors() -> list[Operation]:
         of("add_texts", lambda: (texts,), note="one by one", slow=True, **adding(["n1", "d2", "n2"], **one_by_one)),
         of("add_texts", lambda: (texts,), note="no tables", furnished=False, subject=cold, **adding(["a", "b", "c"])),
         of("add_documents", lambda: (chunks(),), adds=("n1",)),
+        of("add_embeddings", lambda: ([("a tea", [1.0, 2.0]), ("a bean", [2.0, 1.0])],), **adding(["n1", "d2"])),
         of("update_metadata", lambda: ({"d1": {"year": 1}, "absent": {"year": 1}},)),
         of("update_metadata_by_filter", lambda: (LATE, {"lang": "en"}), slow=True),
         of("delete", lambda: (["d1", "absent"],)),

@@ -302,18 +302,30 @@ class TestRetriever:
         assert len(await self.retrieve(retriever, mode, "bread")) == 1
 
     @pytest.mark.parametrize(
-        "options",
+        ("options", "complaint"),
         [
-            {"search_type": "fuzzy"},
-            {"search_type": "similarity_score_threshold"},
-            {"search_type": "similarity_score_threshold", "search_kwargs": {"score_threshold": "high"}},
-            {"k": 0},
-            {"k": 10_000},
+            ({"search_type": "fuzzy"}, "search_type is 'fuzzy'. Give one of 'similarity'"),
+            ({"search_type": "similarity_score_threshold"}, "a number from 0 to 1"),
+            (
+                {"search_type": "similarity_score_threshold", "search_kwargs": {"score_threshold": "high"}},
+                "a number from 0 to 1",
+            ),
+            ({"k": 0}, "k is 0. Give 1 to 1000"),
+            ({"k": 10_000}, "k is 10000. Give 1 to 1000"),
+            ({"k": "4"}, "k is a str"),
+            ({"search_kwargs": {"k": 0}}, "k is 0. Give 1 to 1000"),
         ],
     )
-    def test_refuses_wrong_settings_at_once(self, store, options):
-        with pytest.raises((ValidationError, InvalidArgumentError)):
+    def test_refuses_wrong_settings_at_once(self, store, options, complaint):
+        with pytest.raises(ValidationError, match=complaint):
             store.target.as_retriever(**options)
+
+    @pytest.mark.parametrize("search_type", ["similarity", "mmr", "full_text", "hybrid"])
+    @pytest.mark.parametrize("k", [0, 10_000])
+    async def test_refuses_a_wrong_k_in_the_call(self, store, mode, model, search_type, k):
+        with pytest.raises(InvalidArgumentError, match=f"k is {k}. Give 1 to 1000"):
+            await self.retrieve(store.target.as_retriever(search_type=search_type), mode, "tea", k=k)
+        assert model.queries == []
 
     def test_tags(self, store):
         assert store.target.as_retriever(tags=["mine"]).tags == ["mine", "TablestoreVectorStore", "TopicEmbeddings"]
