@@ -20,12 +20,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_tablestore_memory import _sdk as _sdk
 
 if TYPE_CHECKING:
-    from langchain_tablestore_memory.chat_history import (
-        HistoryEntry,
-        HistoryHit,
-        HistoryPage,
-        TablestoreChatMessageHistory,
-    )
+    from langchain_tablestore_memory.chat_history import TablestoreChatMessageHistory
     from langchain_tablestore_memory.connection import Connection, connect
     from langchain_tablestore_memory.core.columns import MetaType
     from langchain_tablestore_memory.core.documents import Document, DocumentHit
@@ -61,6 +56,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from langchain_tablestore_memory.filters import Filters
+    from langchain_tablestore_memory.history_entries import HistoryEntry, HistoryHit, HistoryPage
     from langchain_tablestore_memory.offline import OfflineChatModel
     from langchain_tablestore_memory.offline_embeddings import OfflineEmbeddings
     from langchain_tablestore_memory.retrievers import TablestoreRetriever
@@ -69,7 +65,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "chat_history": ("HistoryEntry", "HistoryHit", "HistoryPage", "TablestoreChatMessageHistory"),
+    "chat_history": ("TablestoreChatMessageHistory",),
     "connection": ("Connection", "connect"),
     "core.columns": ("MetaType",),
     "core.documents": ("Document", "DocumentHit"),
@@ -99,6 +95,7 @@ _MODULES = {
         "WriteError",
     ),
     "filters": ("Filters",),
+    "history_entries": ("HistoryEntry", "HistoryHit", "HistoryPage"),
     "offline": ("OfflineChatModel",),
     "offline_embeddings": ("OfflineEmbeddings",),
     "retrievers": ("TablestoreRetriever",),

@@ -305,14 +305,24 @@ class MessageStore:
         *,
         order: Order,
         limit: int,
+        included: bool = False,
         metadata_filter: MetadataFilter = None,
     ) -> Program[tuple[Sequence[Message], bool]]:
-        """Messages next to a key (time and message id), that one left out; from the first one on where None.
+        """Messages next to a key (time and message id); from the first one on where None.
+
+        Args:
+            conversation: The conversation.
+            boundary: The key.
+            order: On which side of it.
+            limit: How many at the most.
+            included: Whether the message of that key is one of them.
+            metadata_filter: Which metadata.
 
         Returns:
             The messages, in reading order, and whether more follow.
         """
-        extra = 1 if boundary is None else 2
+        skips = boundary is not None and not included
+        extra = 2 if skips else 1
         scan = self.list_from(
             conversation,
             boundary,
@@ -322,7 +332,7 @@ class MessageStore:
             page_size=min(limit + extra, MAX_PAGE) if metadata_filter is None else None,
         )
         found = yield from collect(scan)
-        messages = [m for m in found if boundary is None or [m.create_time, m.message_id] != list(boundary)]
+        messages = [m for m in found if not (skips and [m.create_time, m.message_id] == list(boundary or ()))]
         return messages[:limit], len(messages) > limit
 
     def _list_all(self) -> PreparedScan[Message]:
