@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SINGLE_WORD: Final = "single_word"
 MAX_WORD: Final = "max_word"
@@ -158,22 +158,25 @@ class Analyzer:
             if self.delimit_word:
                 found = [part for token in found for part in _LETTERS_OR_DIGITS.findall(token)]
         else:
-            found = list(self._words(text, stored=stored))
+            found = self._words(text, stored=stored)
         return [token[:_MAX_TOKEN_LENGTH] for token in found] if len(text) > _MAX_TOKEN_LENGTH else found
 
     def _fold(self, text: str) -> str:
         return text if self.case_sensitive else text.lower()
 
-    def _words(self, text: str, *, stored: bool) -> Iterator[str]:
+    def _words(self, text: str, *, stored: bool) -> list[str]:
+        found: list[str] = []
         for run in _RUNS.findall(text):
-            if run[0] < _FIRST_CJK or not _TOKENS.fullmatch(run[0]) or not _is_cjk(run[0]):
-                yield run
+            if run[0] < _FIRST_CJK or not _is_cjk(run[0]):
+                found.append(run)
             elif self.segmenter == PAIRS:
                 _tell_of_pairs()
-                yield from _pairs(run, stored=stored)
+                found += _pairs(run, stored=stored)
+            elif self.name == MIN_WORD:
+                found += _finest(run, _spans(dictionary().cut_all(run), run))
             else:
-                spans = _spans(dictionary().cut_all(run), run)
-                yield from (_finest if self.name == MIN_WORD else _overlapping)(run, spans)
+                found += _overlapping(run, _spans(dictionary().cut_all(run), run))
+        return found
 
     def _pieces(self, word: str) -> Iterator[str]:
         for start in range(len(word)):
@@ -242,33 +245,43 @@ def _pairs(run: str, *, stored: bool) -> Iterator[str]:
             yield run[place : place + 2]
 
 
-def _spans(words: list[str], run: str) -> list[tuple[int, int]]:
-    """Find where the words lie: the dictionary names them by their beginning, at each the shortest first."""
-    spans: list[tuple[int, int]] = []
-    start, length = 0, 0
+def _spans(words: list[str], run: str) -> Iterator[tuple[int, str]]:
+    """Find where words lie that are longer than a character.
+
+    Args:
+        words: All words of a run that the dictionary has, by their beginning, at each the shortest first.
+        run: The run.
+
+    Yields:
+        The beginning of each word, and the word.
+    """
+    start, length = -1, 0
     for word in words:
-        if len(word) <= length or not run.startswith(word, start):
-            start = run.index(word, start + 1 if length else start)
-        length = len(word)
-        spans.append((start, start + length))
-    return spans
+        if len(word) > 1:
+            # Either a longer one at the same place, or the next there is, as none is left out.
+            if len(word) <= length or not run.startswith(word, start):
+                start = run.index(word, start + 1)
+            length = len(word)
+            yield start, word
 
 
-def _overlapping(run: str, spans: list[tuple[int, int]]) -> Iterator[str]:
+def _overlapping(run: str, spans: Iterable[tuple[int, str]]) -> list[str]:
     """All words of two and more characters, and the characters that are in none of them."""
-    words: list[tuple[int, int]] = [(start, end) for start, end in spans if end - start > 1]
-    covered = {place for start, end in words for place in range(start, end)}
-    words += [(place, place + 1) for place in range(len(run)) if place not in covered]
-    for start, end in sorted(words):
-        yield run[start:end]
+    words: list[str] = []
+    end = 0
+    for start, word in spans:
+        if start > end:
+            words += run[end:start]
+        words.append(word)
+        end = max(end, start + len(word))
+    words += run[end:]
+    return words
 
 
-def _finest(run: str, spans: list[tuple[int, int]]) -> list[str]:
+def _finest(run: str, spans: Iterable[tuple[int, str]]) -> list[str]:
     """The shortest words of two and more characters that do not overlap, found from the end of the text."""
-    starts: dict[int, int] = {}
-    for start, end in spans:
-        if end - start > 1:
-            starts[end] = max(start, starts.get(end, start))
+    # The last that ends at a place is the shortest, as words come by their beginning.
+    starts = {start + len(word): start for start, word in spans}
     words: list[str] = []
     end = len(run)
     while end > 0:
