@@ -10,7 +10,7 @@ from langchain_core.vectorstores import VectorStore
 from tablestore import AnalyzerType, VectorMetricType
 
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count, check_id
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_mapping
 from langchain_tablestore_memory.core.documents import DEFAULT_TENANT
 from langchain_tablestore_memory.core.documents import Document as Record
 from langchain_tablestore_memory.core.operations import operation
@@ -374,7 +374,10 @@ class VectorStoreDocuments(VectorStore):
         """
         _check_mapping(metadata_by_id)
         tenant = self._tenant_id or DEFAULT_TENANT
-        changes = [Record(document_id, tenant, metadata=dict(given)) for document_id, given in metadata_by_id.items()]
+        changes = [
+            Record(document_id, tenant, metadata=check_mapping(given, f"The metadata of {document_id!r}"))
+            for document_id, given in metadata_by_id.items()
+        ]
         knowledge = yield from self._knowledge.opened()
         return (yield from knowledge._update_documents(changes, create=False))  # noqa: SLF001 - a program of ours
 

@@ -142,6 +142,12 @@ class DocumentTable:
         )
         if self.dimension is not None:
             fields[self.embedding_field] = vector_field(self.embedding_field, self.dimension, metric)
+        for column, field in fields.items():
+            if column in declared and declared[column].field_type != field.field_type:
+                raise ConfigurationError(
+                    f"filterable: {column!r} is a column of every document, a {field.field_type.name} field. Leave it "
+                    "out, or give a tablestore.FieldSchema of that type."
+                )
         routing = (self.tenant_field,) if self.multi_tenant and self.tenant_field else ()
         # Only filters on ids need these, and other tools' indexes do not have them.
         optional = () if self.id_field in declared else (self.id_field,)

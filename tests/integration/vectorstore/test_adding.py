@@ -337,6 +337,9 @@ class TestChanging:
         assert [d.id for d in await store.similarity_search("tea", filter={"year": 2})] == ["a"]
         with pytest.raises(InvalidArgumentError, match="metadata_by_id is a list"):
             await store.update_metadata(["a"])
+        with pytest.raises(InvalidArgumentError, match=r"The metadata of 'b' is a str\. Give a dict"):
+            await store.update_metadata({"a": {"year": 3}, "b": "year"})
+        assert [d.metadata for d in await store.get_by_ids(["a"])] == [{"year": 2, "n": 1, "new": ["x"]}]
 
     async def test_metadata_is_updated_by_filter(self, store):
         await store.add_texts(numbered(10), [{"year": n} for n in range(10)])
