@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 2
 .DEFAULT_GOAL := help
 .PHONY: demo test test-other quick lint format typecheck bench clean help
 
-demo: $(VENV)/.ready-demo  ## Watch a conversation being kept, listed and resumed, on the embedded engine
+demo: $(VENV)/.ready-demo  ## Watch conversations being kept and resumed, and documents being searched
 	@$(BIN)/tablestore-memory demo
 
 test: $(VENV)/.ready test-other  ## Run all tests, and those of the wire format on a second Python where there is one
@@ -41,7 +41,7 @@ format: $(VENV)/.ready  ## Mend style and format where a tool can
 typecheck: $(VENV)/.ready  ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready-bench  ## Measure against peers, side by side; a few minutes
+bench: $(VENV)/.ready-bench  ## Measure against peers, side by side; about a quarter of an hour on two cores
 	$(BIN)/python -m benchmarks
 
 clean:  ## Remove the environments and caches
@@ -51,21 +51,22 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making an environment in $(VENV), once. It takes a minute or two."
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready-demo: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,local]'
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,test,lint]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,local,test,lint]'
 	@touch $@ $(VENV)/.ready-demo
 
 $(VENV)/.ready-bench: $(VENV)/.ready
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,test,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cli,local,test,bench]'
 	@touch $@
 
 $(OTHER_VENV)/.ready: pyproject.toml
 	$(OTHER_PYTHON) -m venv $(OTHER_VENV)
-	$(OTHER_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[cli,test]'
+	$(OTHER_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[cli,local,test]'
 	@touch $@

@@ -158,6 +158,7 @@ def _fields() -> list[tablestore.FieldSchema]:
 
 
 def _measure(traffic: Traffic, write: Callable[[], object]) -> _Written:
+    traffic.reset()
     start = time.perf_counter()
     write()
     return _Written(time.perf_counter() - start, traffic.bytes, traffic.requests)

@@ -29,6 +29,10 @@ _PATIENT_QUERIES = 10
 """Searches of each kind; few where one takes a second."""
 
 _UPSERTS = 50
+_UPSERT_TIMEOUT = 10.0
+_FRESH = 10**7
+"""Vectors from this number on are no documents'."""
+
 _K = 10
 
 Found = list[Document]
@@ -244,7 +248,9 @@ def _upserts(opened: Side, count: int) -> tuple[list[float], list[float]]:
     for position in range(min(_UPSERTS, opened.queries)):
         number = position * 7_919 % count
         text = f"Changed: {number}"
-        [vector] = corpus.vectors(10**7 + position, 10**7 + position + 1, DIMENSION)
+        # A vector that no document has, nor had when there were fewer documents.
+        fresh = _FRESH + count + position
+        [vector] = corpus.vectors(fresh, fresh + 1, DIMENSION)
         opened.embedding.give([text], [vector])
         began = time.perf_counter()
         opened.add([text], [corpus.metadata(number)], [f"d{number}"])
@@ -253,6 +259,7 @@ def _upserts(opened: Side, count: int) -> tuple[list[float], list[float]]:
             found = opened.by_vector(vector)
             if found[0].id == f"d{number}" and found[0].page_content == text:
                 break
+            assert asked - began < _UPSERT_TIMEOUT, f"d{number} is not found"
         searching.append(time.perf_counter() - asked)
         visible.append(asked - began)
     return visible, searching

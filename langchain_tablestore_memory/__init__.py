@@ -20,12 +20,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_tablestore_memory import _sdk as _sdk
 
 if TYPE_CHECKING:
-    from langchain_tablestore_memory.chat_history import (
-        HistoryEntry,
-        HistoryHit,
-        HistoryPage,
-        TablestoreChatMessageHistory,
-    )
+    from langchain_tablestore_memory.chat_history import TablestoreChatMessageHistory
     from langchain_tablestore_memory.connection import Connection, connect
     from langchain_tablestore_memory.core.columns import MetaType
     from langchain_tablestore_memory.core.documents import Document, DocumentHit
@@ -33,7 +28,8 @@ if TYPE_CHECKING:
     from langchain_tablestore_memory.core.knowledge import KnowledgeStore
     from langchain_tablestore_memory.core.memories import Memory
     from langchain_tablestore_memory.core.memory_store import MemoryStore
-    from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
+    from langchain_tablestore_memory.core.message_rows import TimeRange
+    from langchain_tablestore_memory.core.messages import MessageStore
     from langchain_tablestore_memory.core.programs import RetryPolicy
     from langchain_tablestore_memory.core.records import (
         Message,
@@ -63,6 +59,7 @@ if TYPE_CHECKING:
         WriteError,
     )
     from langchain_tablestore_memory.filters import Filters
+    from langchain_tablestore_memory.history_entries import HistoryEntry, HistoryHit, HistoryPage
     from langchain_tablestore_memory.long_term_memory import LongTermMemory, MemoryPage
     from langchain_tablestore_memory.offline import OfflineChatModel
     from langchain_tablestore_memory.offline_embeddings import OfflineEmbeddings
@@ -72,7 +69,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "chat_history": ("HistoryEntry", "HistoryHit", "HistoryPage", "TablestoreChatMessageHistory"),
+    "chat_history": ("TablestoreChatMessageHistory",),
     "connection": ("Connection", "connect"),
     "core.columns": ("MetaType",),
     "core.documents": ("Document", "DocumentHit"),
@@ -80,7 +77,8 @@ _MODULES = {
     "core.knowledge": ("KnowledgeStore",),
     "core.memories": ("Memory",),
     "core.memory_store": ("MemoryStore",),
-    "core.messages": ("MessageStore", "TimeRange"),
+    "core.message_rows": ("TimeRange",),
+    "core.messages": ("MessageStore",),
     "core.programs": ("RetryPolicy",),
     "core.records": ("Message", "Order", "Page", "Session", "microseconds_timestamp"),
     "core.sessions": ("SessionRegistry",),
@@ -105,6 +103,7 @@ _MODULES = {
     ),
     "filters": ("Filters",),
     "long_term_memory": ("LongTermMemory", "MemoryPage"),
+    "history_entries": ("HistoryEntry", "HistoryHit", "HistoryPage"),
     "offline": ("OfflineChatModel",),
     "offline_embeddings": ("OfflineEmbeddings",),
     "retrievers": ("TablestoreRetriever",),

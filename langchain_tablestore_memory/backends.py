@@ -63,6 +63,13 @@ def _sdk_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"retry_policy": NoRetryPolicy(), "logger_name": _SDK_LOGGER, **options}
 
 
+def _hasten(client: tablestore.OTSClient | tablestore.AsyncOTSClient) -> None:
+    """Have a client encode rows as those of the embedded engine do, where the SDK has no native code for it."""
+    from langchain_tablestore_memory.local.codec import use_fast_codec  # noqa: PLC0415 - only when a client is made
+
+    use_fast_codec(client.protocol, enable_native=client.enable_native, native_fallback=client.native_fallback)
+
+
 class Service(Backend):
     """The service, or a server that speaks its protocol."""
 
@@ -86,11 +93,14 @@ class Service(Backend):
         client = tablestore.OTSClient(**self._options)
         # One policy repeats requests, that of the connection. urllib3's would also log a warning each time.
         client.connection.pool.connection_pool_kw["retries"] = False
+        _hasten(client)
         return client
 
     @override
     def async_client(self) -> tablestore.AsyncOTSClient:
-        return tablestore.AsyncOTSClient(**self._options)
+        client = tablestore.AsyncOTSClient(**self._options)
+        _hasten(client)
+        return client
 
     @override
     def owns_async_clients(self) -> bool:
@@ -261,14 +271,14 @@ def _unrepeating_kind(kind: type) -> Any:
 
 
 class Folders:
-    """Open embedded engines of this process, one per folder and durability, shared by the connections to it."""
+    """Open embedded engines of this process, one per folder and its settings, shared by the connections to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[tuple[Path, Durability], Tablestore] = {}
+        self._open: dict[tuple[Path, Durability, float], Tablestore] = {}
         self._users: weakref.WeakKeyDictionary[Tablestore, int] = weakref.WeakKeyDictionary()
 
-    def acquire(self, folder: Path | None, durability: Durability) -> Tablestore:
+    def acquire(self, folder: Path | None, durability: Durability, index_delay: float) -> Tablestore:
         """The engine of a folder, opened for the first user; None for one that keeps nothing and is not shared.
 
         Raises:
@@ -277,11 +287,11 @@ class Folders:
         from langchain_tablestore_memory.local import Tablestore  # noqa: PLC0415 - only embedded users pay for it
 
         with self._lock:
-            service = None if folder is None else self._open.get((folder, durability))
+            service = None if folder is None else self._open.get((folder, durability, index_delay))
             if service is None:
-                service = Tablestore(folder, durability=durability)
+                service = Tablestore(folder, durability=durability, index_delay=index_delay)
                 if folder is not None:
-                    self._open[folder, durability] = service
+                    self._open[folder, durability, index_delay] = service
             self._users[service] = self._users.get(service, 0) + 1
             return service
 
@@ -301,7 +311,11 @@ _folders = Folders()
 
 
 def embedded(
-    endpoint: str, instance_name: str, options: Mapping[str, Any], durability: Durability = "full"
+    endpoint: str,
+    instance_name: str,
+    options: Mapping[str, Any],
+    durability: Durability = "full",
+    index_delay: float = 0.0,
 ) -> Embedded:
     """The embedded engine at `local:PATH` or `local::memory:`.
 
@@ -309,7 +323,7 @@ def embedded(
         ConfigurationError: The endpoint names no folder, or one that cannot be written.
     """
     if endpoint == MEMORY:
-        return Embedded(MEMORY, _folders.acquire(None, durability), instance_name, options)
+        return Embedded(MEMORY, _folders.acquire(None, durability, index_delay), instance_name, options)
     folder = endpoint.removeprefix(LOCAL)
     if not folder or folder.startswith(":"):
         raise ConfigurationError(
@@ -317,7 +331,7 @@ def embedded(
         )
     try:
         path = Path(folder).expanduser().absolute()
-        service = _folders.acquire(path, durability)
+        service = _folders.acquire(path, durability, index_delay)
     except (OSError, ValueError, RuntimeError) as error:
         # Beside what the system refuses: a NUL in a name, and the home of a user who does not exist.
         reason = getattr(error, "strerror", None) or error

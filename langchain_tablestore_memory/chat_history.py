@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.chat_history import BaseChatMessageHistory
@@ -14,45 +12,40 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_tablestore_memory import filters, message_codec
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count, check_id
-from langchain_tablestore_memory.core.conversations import conversation_of, of_user, session_in
-from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
-from langchain_tablestore_memory.core.message_rows import decode_row
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_count
+from langchain_tablestore_memory.core.conversations import conversation_of, of_user
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.ranges import MappedPages, StoredRow, collect
+from langchain_tablestore_memory.core.ranges import MappedPages, collect
 from langchain_tablestore_memory.core.record_searches import RecordSearches, message_index
 from langchain_tablestore_memory.core.records import (
     DEFAULT_USER,
     Message,
+    MetadataFilter,
     Order,
     Page,
-    microseconds_timestamp,
 )
-from langchain_tablestore_memory.core.schema import with_tables
 from langchain_tablestore_memory.core.sessions import SessionRegistry
-from langchain_tablestore_memory.core.writes import RowWrite, WriteOutcome, write_rows
 from langchain_tablestore_memory.drafts import (
-    EARLIEST,
-    LATEST,
+    Places,
     Tail,
     check_messages,
     check_metadata,
     check_types,
-    keep_apart,
     make_drafts,
 )
 from langchain_tablestore_memory.errors import (
     InvalidArgumentError,
     MessageNotFoundError,
-    ServiceError,
-    SessionNotFoundError,
-    StoredDataError,
     TablestoreMemoryError,
     WriteError,
 )
 from langchain_tablestore_memory.excerpts import opening_of, preview_of, text_from, texts_of
+from langchain_tablestore_memory.forks import fill
+from langchain_tablestore_memory.history_entries import EntryReader, HistoryEntry, HistoryHit, HistoryPage
+from langchain_tablestore_memory.history_pages import read_page
+from langchain_tablestore_memory.session_summary import EXCERPTED, SessionSummary
 from langchain_tablestore_memory.windows import Window, without_orphans
 
 if TYPE_CHECKING:
@@ -60,67 +53,11 @@ if TYPE_CHECKING:
 
     import tablestore
 
-MetadataFilter = filters.Filter | Mapping[str, Any] | None
+_TAIL = 3
+"""Messages to read of a conversation to which an object adds without having read it before."""
 
 _GENERATED_ID = "lc_run-"
 """How the ids begin that LangChain gives to the message of one model run (`langchain_core.messages.LC_ID_PREFIX`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A message of a conversation with what is kept about it.
-
-    Attributes:
-        message: The message.
-        id: Its id in the conversation: that of the message, or one that was given to it when it was stored.
-        create_time: Its place, in microseconds since 1970-01-01 UTC.
-        metadata: What the application keeps with it.
-    """
-
-    message: BaseMessage
-    id: str
-    create_time: int
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """Some consecutive messages of a conversation, oldest first.
-
-    Attributes:
-        entries: The messages with what is kept about them.
-        older: The cursor of the page before; None at the beginning of the conversation.
-        newer: The cursor of the page after; None at its end, as it was when the page was read.
-    """
-
-    entries: list[HistoryEntry]
-    older: str | None = None
-    newer: str | None = None
-
-    @property
-    def messages(self) -> list[BaseMessage]:
-        """The messages alone."""
-        return [entry.message for entry in self.entries]
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryHit:
-    """A message that a search found.
-
-    Attributes:
-        entry: The message with what is kept about it.
-        session_id: The session that it belongs to.
-        score: How well it fits, higher is better.
-    """
-
-    entry: HistoryEntry
-    session_id: str
-    score: float
-
-    @property
-    def message(self) -> BaseMessage:
-        """The message alone."""
-        return self.entry.message
 
 
 class TablestoreChatMessageHistory(BaseChatMessageHistory):
@@ -219,17 +156,20 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         self._store = MessageStore(self._connection, table_name=message_table, ttl=ttl)
         self._registry = SessionRegistry(self._connection, session_table=session_table, message_table=message_table)
         self._window = Window(window, max_tokens, token_counter)
-        self._types = check_types(artifact_types)
+        self._reader = EntryReader(check_types(artifact_types))
+        self._summary = SessionSummary(
+            self._registry,
+            self._store,
+            self._reader,
+            user_id=user_id,
+            session_id=session_id,
+            conversation=self._conversation,
+        )
         self._isolated = isolate_users
         self._session_id = session_id
         self._user_id = user_id
-        self._lock = threading.Lock()
         self._tail: Tail | None = None
-        self._last_time = EARLIEST
-        self._unsettled: dict[str, int] = {}
-        """Times of messages that were sent and are not known to be stored: sent again, they go to the same place."""
-        self._miscounted = False
-        """Whether the session's message count may differ from the number of messages, because a write failed."""
+        self._places = Places()
         self._snapshot: Sequence[BaseMessage] | None = None
 
     def __repr__(self) -> str:
@@ -273,7 +213,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         """Let go of what was read, so that the next read of `messages` sees what others have written."""
         self._snapshot = None
         self._tail = None
-        self._last_time = EARLIEST
+        self._places.forget()
 
     def _page(
         self, limit: int = 20, *, cursor: str | None = None, metadata_filter: MetadataFilter = None
@@ -290,28 +230,13 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             CursorError: The cursor is malformed or was given out for another user or conversation.
             StoredDataError: A row cannot be turned back into a message.
         """
-        scope = ("history", self._store.table_name, self._conversation)
-        newer, boundary = False, None
-        if cursor is not None:
-            direction, *boundary = decode_cursor(cursor, scope, (int, int, str))
-            newer = direction == 1
-        rows, more = yield from self._store.beside(
+        return read_page(
+            self._store,
             self._conversation,
-            boundary,
-            order=Order.ASC if newer else Order.DESC,
+            self._reader,
             limit=check_count(limit, "limit"),
+            cursor=cursor,
             metadata_filter=metadata_filter,
-        )
-        entries = [self._decode(row) for row in (rows if newer else reversed(rows))]
-        if not entries:
-            return HistoryPage([])
-        first, last = entries[0], entries[-1]
-        older = newer or more
-        later = more if newer else cursor is not None
-        return HistoryPage(
-            entries,
-            encode_cursor(scope, (-1, first.create_time, first.id)) if older else None,
-            encode_cursor(scope, (1, last.create_time, last.id)) if later else None,
         )
 
     page, apage = operation(_page)
@@ -326,20 +251,20 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             metadata_filter: Which metadata; see `langchain_tablestore_memory.Filters`.
             limit: How many at the most.
         """
-        limit = None if limit is None else check_count(limit, "limit")
+        limit = check_optional_count(limit, "limit")
         if not isinstance(order, Order):
             raise InvalidArgumentError(f"order is a {type(order).__name__}. Give Order.ASC or Order.DESC.")
         pages = self._store.list_from(
             self._conversation, None, order=order, metadata_filter=metadata_filter, limit=limit
         )
-        return MappedPages(pages, self._decode)
+        return MappedPages(pages, self._reader.entry)
 
     entries, aentries = listing(_entries)
 
     def _get(self, message_id: str) -> Program[HistoryEntry | None]:
         """Read one message by its id; None if there is none."""
         row = yield from self._store._get(self._conversation, message_id)  # noqa: SLF001 - a program of ours
-        return None if row is None else self._decode(row)
+        return None if row is None else self._reader.entry(row)
 
     get, aget = operation(_get)
 
@@ -385,7 +310,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             else of_user(self._user_id, field="session_id")
         )
         wanted = filters.Filters.text_match("content", text) & theirs
-        searches = RecordSearches(self._connection, message_index(self._store.schema, None, None), self._hit)
+        searches = RecordSearches(self._connection, message_index(self._store.schema, None, None), self._reader.hit)
         return searches.page(wanted, limit=limit, token=cursor)
 
     search, asearch = operation(_search)
@@ -418,7 +343,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
                 harmless where they have ids.
         """
         messages = check_messages(messages)
-        drafts = make_drafts(self._conversation, messages, metadata, create_times, types=self._types)
+        drafts = make_drafts(self._conversation, messages, metadata, create_times, types=self._reader.types)
         if not drafts:
             return
         yield from self._verify_ttl()
@@ -426,47 +351,40 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         if tail is None:
             tail = yield from self._read_tail()
             # Only now, when it was just read, is it certain that none of the ids is there.
-            certain = tail.empty and not self._unsettled
+            certain = tail.empty and not self._places.unsettled
             known = {} if certain else (yield from self._known_times(tail, messages))
         else:
             known = yield from self._known_times(tail, messages)
-        end = max(tail.last_time, self._last_time)
-        new = self._place(drafts, known, tail)
+        end = self._places.end(tail)
+        new = self._places.assign(drafts, known, tail)
         opening = opening_of(messages, untitled=tail.untitled, empty=tail.empty)
         rows = [
             *self._store.writes(list(drafts.values())),
-            self._registry.activity(
-                self._user_id,
-                self._session_id,
-                self._conversation,
-                new_messages=len(new),
-                preview=text_from(end, drafts.values()),
-                opening=opening,
-            ),
+            self._summary.activity(new_messages=len(new), opening=opening, preview=text_from(end, drafts.values())),
         ]
         self._snapshot = None
         try:
-            in_doubt = yield from self._send(rows)
+            in_doubt = yield from self._summary.write(rows)
         except BaseException as error:
             # Also where the caller was cancelled or interrupted.
             self._tail = None
-            self._unsettled.update({message.message_id: message.create_time or 0 for message in drafts.values()})
-            self._miscounted = True
+            self._places.unsettled.update({message.message_id: message.create_time or 0 for message in drafts.values()})
+            self._summary.miscounted = True
             if isinstance(error, WriteError) and error.stored:
                 # The error matters more than the count, which is set right with the next messages at the latest.
                 with contextlib.suppress(TablestoreMemoryError):
-                    yield from self._recount()
+                    yield from self._summary.recount()
             raise
         tail.known.update({message.message_id: message.create_time or 0 for message in drafts.values()})
         # Whether those that were sent before were counted then is not known either.
-        resent = [message_id for message_id in drafts if self._unsettled.pop(message_id, None) is not None]
+        resent = [message_id for message_id in drafts if self._places.unsettled.pop(message_id, None) is not None]
         tail.empty = False
         if texts_of(messages, HumanMessage):
             tail.untitled = False
-        if resent or self._miscounted:
-            yield from self._following(rows, self._summarize())
+        if resent or self._summary.miscounted:
+            yield from self._summary.following(rows, self._summary.renew())
         elif in_doubt or tail.foreign:
-            yield from self._following(rows, self._recount())
+            yield from self._summary.following(rows, self._summary.recount())
 
     add_messages, aadd_messages = operation(_add_messages)
 
@@ -484,7 +402,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             MessageNotFoundError: There is no such message.
             InvalidArgumentError: The message cannot be stored; nothing is written.
         """
-        text, body = message_codec.encode(message, types=self._types)
+        text, body = message_codec.encode(message, types=self._reader.types)
         if metadata is not None:
             check_metadata(metadata)
         stored = yield from self._find(message_id)
@@ -537,6 +455,8 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         Raises:
             MessageNotFoundError: There is no such message.
             InvalidArgumentError: A session of the new id exists.
+            WriteError: It could not be written, and what was written of it is deleted again. Where that failed too, it
+                says in which session it is.
         """
         yield from self._verify_ttl()
         last = None if message_id is None else (yield from self._find(message_id))
@@ -550,28 +470,13 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             copied = [m for m in copied if (m.create_time, m.message_id) <= (last.create_time, last.message_id)]
         for message in copied:
             message.session_id = other.conversation
-        first, latest = self._readable(copied[:_EXCERPTED]), self._readable(copied[-_EXCERPTED:])
-        rows = [
-            *self._store.writes(copied),
-            self._registry.activity(
-                self._user_id,
-                other.session_id,
-                other.conversation,
-                new_messages=len(copied),
-                opening=opening_of(first),
-                preview=preview_of(latest),
-                title=title,
-            ),
-        ]
-        try:
-            outcome = yield from write_rows(rows)
-        except WriteError as error:
-            if error.stored:
-                with contextlib.suppress(TablestoreMemoryError):
-                    yield from other._recount()  # noqa: SLF001 - of this class
-            raise
-        if outcome.doubted:
-            yield from other._following(rows, other._recount())  # noqa: SLF001 - of this class
+        session = other._summary.activity(  # noqa: SLF001 - of this class
+            new_messages=len(copied),
+            opening=opening_of(self._reader.readable(copied[:EXCERPTED])),
+            preview=preview_of(self._reader.readable(copied[-EXCERPTED:])),
+            title=title,
+        )
+        yield from fill([*self._store.writes(copied), session], other._summary)  # noqa: SLF001 - of this class
         return other
 
     fork, afork = operation(_fork)
@@ -588,7 +493,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         full = False
         while not (pages.finished or full):
             for row in (yield from pages.fetch()):
-                message = self._message(row)
+                message = self._reader.message(row)
                 full = not budget.admits(message)
                 if full:
                     break
@@ -608,37 +513,18 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
     def _read_tail(self) -> Program[Tail]:
         """Where the conversation ends."""
         rows = yield from collect(self._store.list_from(self._conversation, None, limit=_TAIL))
-        self._tail = tail = Tail.of(rows, self._readable(rows), complete=len(rows) < _TAIL)
+        self._tail = tail = Tail.of(rows, self._reader.readable(rows), complete=len(rows) < _TAIL)
         return tail
 
     def _known_times(self, tail: Tail, messages: Sequence[BaseMessage]) -> Program[dict[str, int]]:
         """The times of those messages that the conversation holds already, by id."""
         ids = dict.fromkeys(message.id for message in messages if message.id)
-        places = {**self._unsettled, **tail.known}
+        places = {**self._places.unsettled, **tail.known}
         known = {message_id: places[message_id] for message_id in ids if message_id in places}
         unsure = [message_id for message_id in ids if message_id not in known]
         if any(not message_id.startswith(_GENERATED_ID) for message_id in unsure):
-            known.update((yield from self._store.locate_all(self._conversation, unsure)))
+            known.update((yield from self._store.table.latest_times(self._conversation, unsure)))
         return known
-
-    def _place(self, drafts: Mapping[str, Message], known: Mapping[str, int], tail: Tail) -> list[Message]:
-        """Give each message its time, and return those that are new."""
-        new = [message for message_id, message in drafts.items() if message_id not in known]
-        for message_id, time in known.items():
-            drafts[message_id].create_time = time
-        keep_apart([message for message in new if message.create_time is not None])
-        with self._lock:
-            # Two threads that add at once get different times, so that each keeps its order.
-            last = max(tail.last_time, self._last_time)
-            following = max(microseconds_timestamp(), last + 1)
-            for message in new:
-                if message.create_time is None:
-                    message.create_time, following = following, following + 1
-            last = max([last, *(message.create_time or 0 for message in new)])
-            if last > LATEST:
-                raise InvalidArgumentError("The conversation ends at the latest time there is: nothing can follow.")
-            self._last_time = last
-        return new
 
     def _find(self, message_id: str) -> Program[Message]:
         row = yield from self._store._get(self._conversation, message_id)  # noqa: SLF001 - a program of ours
@@ -646,88 +532,15 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             raise MessageNotFoundError(f"There is no message {message_id!r} in this conversation.")
         return row
 
-    def _send(self, rows: Sequence[RowWrite]) -> Program[bool]:
-        """Write messages with their session. Returns whether it is in doubt that they were counted once."""
-        partly = False
-
-        def write() -> Program[WriteOutcome]:
-            nonlocal partly
-            try:
-                return (yield from write_rows(rows))
-            except WriteError as error:
-                # Where a table was missing, all is written again.
-                partly = bool(error.stored)
-                raise
-
-        outcome = yield from with_tables(self._connection, (self._registry.schema, self._store.schema), write)
-        return outcome.doubted or partly
-
-    def _recount(self) -> Program[None]:
-        """Bring the session's message count up to date."""
-        self._miscounted = True
-        # Who deleted the session meanwhile wants no count.
-        with contextlib.suppress(SessionNotFoundError):
-            yield from self._registry._recount(self._session_id, self._user_id)  # noqa: SLF001 - a program of ours
-        self._miscounted = False
-
-    def _summarize(self) -> Program[None]:
-        """Bring the session's opening, preview and message count up to date."""
-        self._miscounted = True
-        first, latest = yield Together(
-            [
-                collect(self._store.list_from(self._conversation, None, order=order, limit=_EXCERPTED))
-                for order in (Order.ASC, Order.DESC)
-            ]
-        )
-        # A conversation that nothing was ever added to by this class has no entry in the list.
-        with contextlib.suppress(SessionNotFoundError):
-            yield from self._registry.summarize(
-                self._user_id,
-                self._session_id,
-                opening=opening_of(self._readable(first)),
-                preview=preview_of(self._readable(latest[::-1])),
-            )
-        self._miscounted = False
-
-    @staticmethod
-    def _following(rows: Sequence[RowWrite], program: Program[None]) -> Program[None]:
-        """Run a program that brings the session up to date after rows were stored.
-
-        Raises:
-            WriteError: It failed; says that the messages are stored.
-        """
-        try:
-            yield from program
-        except ServiceError as error:
-            *messages, session = (row.name for row in rows)
-            raise WriteError(
-                f"The messages are stored, but {session} may not count them all: {error} "
-                "Adding the same messages again, or others, sets it right.",
-                failed=[session],
-                stored=messages,
-                api=error.api,
-                code=error.code,
-                status=error.status,
-                request_id=error.request_id,
-            ) from error
-
     def _changing(self) -> None:
         """Prepare for anything but adding: until it is done, neither what was read nor the count can be relied on."""
         self.refresh()
-        self._miscounted = True
+        self._summary.miscounted = True
 
     def _changed(self) -> Program[None]:
         """Bring the session list up to date after anything but adding, which does so by itself."""
         self._changing()
-        yield from self._summarize()
-
-    def _readable(self, rows: Sequence[Message]) -> list[BaseMessage]:
-        """The messages in rows, for an excerpt: a damaged one is no reason to refuse what is done to others."""
-        messages = []
-        for row in rows:
-            with contextlib.suppress(StoredDataError):
-                messages.append(self._message(row))
-        return messages
+        yield from self._summary.renew()
 
     def _sibling(self, session_id: str) -> TablestoreChatMessageHistory:
         return TablestoreChatMessageHistory(
@@ -741,32 +554,5 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             token_counter=self._window.token_counter,
             ttl=None if self._store.schema.time_to_live == -1 else self._store.schema.time_to_live,
             isolate_users=self._isolated,
-            artifact_types=self._types,
+            artifact_types=self._reader.types,
         )
-
-    def _hit(self, row: StoredRow, score: float | None) -> HistoryHit:
-        message = decode_row(row)
-        return HistoryHit(self._decode(message), session_in(message.session_id), score or 0.0)
-
-    def _decode(self, row: Message) -> HistoryEntry:
-        return HistoryEntry(self._message(row), row.message_id, row.create_time or 0, row.metadata)
-
-    def _message(self, row: Message) -> BaseMessage:
-        role = _role(row) if row.body is None else None
-        return message_codec.decode(row.content, row.body, role=role, message_id=row.message_id, types=self._types)
-
-
-_TAIL = 3
-"""Messages to read of a conversation to which an object adds without having read it before."""
-
-_EXCERPTED = 20
-"""Messages at either end of a conversation in which its title and its preview are looked for."""
-
-
-_ROLE_KEYS = ("role", "type", "message_type", "messageType", "meta_消息分类")
-"""Metadata in which other tools keep who wrote a message."""
-
-
-def _role(row: Message) -> str | None:
-    values = (row.metadata.get(key) for key in _ROLE_KEYS)
-    return next((value for value in values if isinstance(value, str)), None)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 from urllib.parse import urlparse
 
 import tablestore
+from typing_extensions import override
 
 from langchain_tablestore_memory.backends import (
     LOCAL,
@@ -23,6 +25,7 @@ from langchain_tablestore_memory.backends import (
     Service,
     embedded,
 )
+from langchain_tablestore_memory.core.closing import Closing
 from langchain_tablestore_memory.core.programs import Program, RetryPolicy, arun, run
 from langchain_tablestore_memory.errors import ConfigurationError
 
@@ -60,7 +63,7 @@ _CLIENT_OPTIONS = frozenset(
 """What the SDK's clients take besides, and ignore if it is misspelt. Not `retry_policy`: one policy is enough."""
 
 
-class Connection:
+class Connection(Closing):
     """The way to one Tablestore instance. Made by `connect`.
 
     Owns one `tablestore.OTSClient` and one `tablestore.AsyncOTSClient` per running event loop, each made when first
@@ -178,6 +181,7 @@ class Connection:
             for item in await self.arun(pages.fetch()):
                 yield item
 
+    @override
     def close(self) -> None:
         """Release the clients. Repeating it is harmless. Clients that were handed in stay open.
 
@@ -189,24 +193,13 @@ class Connection:
                 self._client = None
                 self._backend.close()
 
+    @override
     async def aclose(self) -> None:
         """Release the clients, that of the running event loop included."""
         known = self._async_clients.get(asyncio.get_running_loop())
         if known is not None:
             await known.guard.aclose()
         await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -234,6 +227,7 @@ def connect(
     region: str | None = None,
     retry: RetryPolicy | None = None,
     durability: Durability = "full",
+    index_delay: float = 0.0,
     **client_options: Any,
 ) -> Connection:
     """Connect to Tablestore, or to the embedded engine.
@@ -259,6 +253,8 @@ def connect(
         retry: How failed requests are repeated.
         durability: Of the embedded engine: with `"full"` what was written survives a power failure, with `"normal"` the
             end of the process, and writing is faster.
+        index_delay: Of the embedded engine at `local:PATH`: seconds after which searches see a write. The service's
+            search indexes lag by up to a few seconds; here they do not, unless this rehearses it.
         **client_options: Further options of `tablestore.OTSClient`, such as `socket_timeout=50` (seconds).
 
     What is not given is taken from the environment: `TABLESTORE_ENDPOINT`, `TABLESTORE_INSTANCE_NAME`,
@@ -284,6 +280,7 @@ def connect(
         "sts_token": sts_token,
     }
     _check_arguments({**given, "region": region}, retry, durability, client_options)
+    _check_index_delay(endpoint, index_delay)
     if endpoint is not None and endpoint.startswith(LOCAL):
         credentials = [name for name in ("access_key_id", "access_key_secret", "sts_token") if given[name] is not None]
         if credentials or credentials_provider is not None:
@@ -291,7 +288,8 @@ def connect(
                 f"{', '.join(credentials) or 'credentials_provider'} given for {endpoint!r}. "
                 "The embedded engine takes no credentials: leave them out."
             )
-        return Connection(embedded(endpoint, instance_name or LOCAL_INSTANCE, client_options, durability), retry=retry)
+        backend = embedded(endpoint, instance_name or LOCAL_INSTANCE, client_options, durability, index_delay)
+        return Connection(backend, retry=retry)
     settings = _settings(given, os.environ, needs_key=credentials_provider is None)
     if settings is None:
         if credentials_provider is not None or region is not None:
@@ -355,6 +353,16 @@ def _check_arguments(texts: Mapping[str, Any], retry: Any, durability: Any, opti
         raise ConfigurationError(
             f"There is no option {', '.join(unknown)}. How requests are repeated is said with retry=. Besides its own "
             f"arguments connect() takes these options of tablestore.OTSClient: {', '.join(sorted(_CLIENT_OPTIONS))}."
+        )
+
+
+def _check_index_delay(endpoint: str | None, delay: Any) -> None:
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay < math.inf:
+        raise ConfigurationError(f"index_delay is {delay!r}. Give seconds, 0 for none.")
+    if delay and (endpoint is None or not endpoint.startswith(LOCAL)):
+        raise ConfigurationError(
+            'index_delay is for the embedded engine, at connect("local:PATH"). The service has its own; a local server '
+            "is given one with tablestore-memory serve --index-delay."
         )
 
 

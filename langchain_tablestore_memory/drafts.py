@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_tablestore_memory import message_codec
 from langchain_tablestore_memory.core.checks import check_id, check_time
-from langchain_tablestore_memory.core.records import Message
+from langchain_tablestore_memory.core.records import Message, microseconds_timestamp
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.excerpts import texts_of
 
@@ -86,11 +87,61 @@ def make_drafts(
     return drafts
 
 
-def keep_apart(messages: Sequence[Message]) -> None:
+def _keep_apart(messages: Sequence[Message]) -> None:
     """Let messages of equal times keep their order, which would be that of their ids otherwise."""
     ordered = sorted(messages, key=lambda message: message.create_time or 0)
     for before, message in itertools.pairwise(ordered):
         message.create_time = max(message.create_time or 0, (before.create_time or 0) + 1)
+
+
+class Places:
+    """Gives messages their places in a conversation, each later than all that is known of it.
+
+    Attributes:
+        unsettled: Times of messages, by id, that were sent and are not known to be stored: sent again, they go to the
+            same place.
+    """
+
+    def __init__(self) -> None:
+        self.unsettled: dict[str, int] = {}
+        self._last = EARLIEST
+        self._lock = threading.Lock()
+
+    def forget(self) -> None:
+        """Let go of what was given: somebody else may have deleted it."""
+        self._last = EARLIEST
+
+    def end(self, tail: Tail) -> int:
+        """The latest time that is known."""
+        return max(tail.last_time, self._last)
+
+    def assign(self, drafts: Mapping[str, Message], known: Mapping[str, int], tail: Tail) -> list[Message]:
+        """Give each message its time, and return those that are new.
+
+        Args:
+            drafts: The messages, by id.
+            known: Times of those that the conversation holds already, by id.
+            tail: The end of the conversation.
+
+        Raises:
+            InvalidArgumentError: There is no later time.
+        """
+        new = [message for message_id, message in drafts.items() if message_id not in known]
+        for message_id, time in known.items():
+            drafts[message_id].create_time = time
+        _keep_apart([message for message in new if message.create_time is not None])
+        with self._lock:
+            # Two threads that add at once get different times, so that each keeps its order.
+            last = self.end(tail)
+            following = max(microseconds_timestamp(), last + 1)
+            for message in new:
+                if message.create_time is None:
+                    message.create_time, following = following, following + 1
+            last = max([last, *(message.create_time or 0 for message in new)])
+            if last > LATEST:
+                raise InvalidArgumentError("The conversation ends at the latest time there is: nothing can follow.")
+            self._last = last
+        return new
 
 
 def check_messages(messages: Any) -> list[BaseMessage]:

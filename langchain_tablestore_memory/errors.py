@@ -82,7 +82,7 @@ class EmbeddingError(TablestoreMemoryError):
         stored: Ids of the documents that are stored, in the order of the call.
     """
 
-    def __init__(self, message: str, *, failed: Sequence[str], stored: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, failed: Sequence[str] = (), stored: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.failed = tuple(failed)
         self.stored = tuple(stored)

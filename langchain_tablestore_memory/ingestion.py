@@ -7,7 +7,7 @@ wrong half-way ends it: whatever was embedded by then is written, and the error 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from langchain_tablestore_memory.core.checks import check_id
 from langchain_tablestore_memory.core.documents import Document, document_name
-from langchain_tablestore_memory.core.programs import Outside, Program, Together
+from langchain_tablestore_memory.core.programs import Flow, Outside, Program
+from langchain_tablestore_memory.core.writes import MAX_ROWS
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
     EmbeddingError,
@@ -33,13 +34,16 @@ if TYPE_CHECKING:
 _NAMED_IN_MESSAGE = 5
 _END = object()
 
+_BATCHES_AHEAD = 2
+"""How many times what is written, or embedded, at a time is held ready for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batching:
     """How documents are grouped.
 
     Attributes:
-        write: Documents written at a time. They go out in as few requests as the service takes (200 rows or 4 MB each).
+        write: Documents written at a time, in as few requests as the service takes (200 rows or 4 MB each).
         embedding: Texts in one call of the embedding model.
         concurrency: Calls of the embedding model in flight, 1 to 8.
     """
@@ -47,6 +51,29 @@ class Batching:
     write: int
     embedding: int
     concurrency: int
+
+    @property
+    def rows(self) -> int:
+        """Documents in one write: no more than one request takes, so that one is made while another is on its way."""
+        return min(self.write, MAX_ROWS)
+
+    @property
+    def writes(self) -> int:
+        """Writes in flight."""
+        return self.write // self.rows
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Documents that are embedded, or written, together.
+
+    Attributes:
+        documents: The documents; once done, those of which it succeeded.
+        done: Whether it has ended.
+    """
+
+    documents: list[Document]
+    done: bool = False
 
 
 @dataclass(slots=True)
@@ -69,7 +96,11 @@ class Ingestion:
     batching: Batching
     progress: Progress
     _source: Iterator[Document] = field(init=False)
+    _at_end: bool = field(default=False, init=False)
     _read: list[str] = field(default_factory=list, init=False)
+    _embeddings: deque[_Batch] = field(default_factory=deque, init=False)
+    _embedded: list[Document] = field(default_factory=list, init=False)
+    _writes: list[_Batch] = field(default_factory=list, init=False)
     _stored: Counter[str] = field(default_factory=Counter, init=False)
     _failures: list[Exception] = field(default_factory=list, init=False)
 
@@ -87,75 +118,113 @@ class Ingestion:
             WriteError: Some are not known to be stored. Both name, by id, what is stored and what is not.
             InvalidArgumentError: A document cannot be stored; it is named.
         """
-        embedded: list[Document] = []
-        while True:
-            wave = self._next_wave()
-            enough = not wave or len(embedded) >= self.batching.write
-            steps = [self._embed(wave[start : start + self.batching.embedding]) for start in self._starts(wave)]
-            if embedded and enough:
-                steps.append(self._write(embedded))
-                embedded = []
-            if not steps:
-                break
-            for documents in (yield Together(steps)):
-                embedded += documents
+        yield Flow(self._next, self.batching.concurrency + self.batching.writes)
         if self._failures:
             raise self._described(self._failures[0])
         return self._read
 
-    def _next_wave(self) -> list[Document]:
+    def _next(self) -> Program[None] | None:
+        """What can begin now: a write of what is embedded, or a call of the model. None where something has to end."""
+        while self._embeddings and self._embeddings[0].done:
+            # In the order in which they were read, whichever ended first.
+            self._embedded += self._embeddings.popleft().documents
+        for batch in [batch for batch in self._writes if batch.done]:
+            self._writes.remove(batch)
+            self._stored.update(document.document_id for document in batch.documents)
+            self.progress.update(len(batch.documents))
+        return self._next_write() or self._next_embedding() or self._next_write()
+
+    def _next_write(self) -> Program[None] | None:
+        # The first goes alone, because it may have to make the table.
+        if len(self._writes) >= (self.batching.writes if self._stored else 1):
+            return None
+        # Of several with one id the last counts: it is written when the one before it is.
+        writing = {document.document_id for batch in self._writes for document in batch.documents}
+        batch = _Batch([])
+        rest: list[Document] = []
+        for document in self._embedded:
+            room = len(batch.documents) < self.batching.rows and document.document_id not in writing
+            (batch.documents if room else rest).append(document)
+        more_to_come = self._embeddings or not (self._at_end or self._failures)
+        if not batch.documents or (len(batch.documents) < self.batching.rows and more_to_come):
+            return None
+        self._embedded = rest
+        self._writes.append(batch)
+        return self._write(batch)
+
+    def _next_embedding(self) -> Program[None] | None:
+        in_flight = sum(not batch.done for batch in self._embeddings)
+        if in_flight >= self.batching.concurrency or self._is_ahead():
+            return None
+        documents = self._read_some()
+        if not documents:
+            return None
+        batch = _Batch(documents)
+        self._embeddings.append(batch)
+        return self._embed(batch)
+
+    def _is_ahead(self) -> bool:
+        """Whether so much is embedded that reading waits for writing, or one slow call of the model for another."""
+        return (
+            len(self._embedded) >= _BATCHES_AHEAD * self.batching.write
+            or len(self._embeddings) >= _BATCHES_AHEAD * self.batching.concurrency
+        )
+
+    def _read_some(self) -> list[Document]:
         """The documents that are embedded next; none at the end, or once something has failed."""
-        wave: list[Document] = []
-        if self._failures:
-            return wave
+        documents: list[Document] = []
+        if self._at_end or self._failures:
+            return documents
         try:
             # Not list(): what came before an error has to be kept.
-            wave.extend(islice(self._source, self.batching.embedding * self.batching.concurrency))
+            documents.extend(islice(self._source, self.batching.embedding))
         except Exception as error:  # noqa: BLE001 - whatever the source raised is raised again in the end
             self._failures.append(error)
-        self._read += [document.document_id for document in wave]
-        return wave
+        self._at_end = not documents
+        self._read += [document.document_id for document in documents]
+        return documents
 
-    def _starts(self, wave: Sequence[Document]) -> range:
-        return range(0, len(wave), self.batching.embedding)
+    def _embed(self, batch: _Batch) -> Program[None]:
+        """Give documents their embeddings. What of them has none is not in the batch any more."""
+        if self.embedding is not None:
+            try:
+                yield from self._ask(self.embedding, batch.documents)
+            except EmbeddingError as error:
+                self._failures.append(error)
+                batch.documents = []
+        batch.done = True
 
-    def _embed(self, documents: Sequence[Document]) -> Program[Sequence[Document]]:
-        """Give documents their embeddings. Returns those that have them."""
-        model = self.embedding
-        if model is None:
-            return documents
+    @staticmethod
+    def _ask(model: Embeddings, documents: Sequence[Document]) -> Program[None]:
         texts = [document.text or "" for document in documents]
         vectors: Any
         try:
             vectors = yield Outside(lambda: model.embed_documents(texts), lambda: model.aembed_documents(texts))
-        except Exception as error:  # noqa: BLE001 - models raise whatever they like; it becomes the cause
-            self._failures.append(_caused(EmbeddingError(f"The embedding model failed: {error!r}.", failed=()), error))
-            return []
+        except Exception as error:
+            # Models raise whatever they like.
+            raise EmbeddingError(f"The embedding model failed: {error!r}.", failed=()) from error
         number = len(vectors) if isinstance(vectors, Sized) else None
         if number != len(texts):
             returned = f"a {type(vectors).__name__}" if number is None else f"{number} vectors"
-            complaint = f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?"
-            self._failures.append(EmbeddingError(complaint, failed=()))
-            return []
+            raise EmbeddingError(
+                f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?", failed=()
+            )
         for document, vector in zip(documents, vectors, strict=True):
+            if vector is None:
+                raise EmbeddingError(
+                    f"The embedding model returned no vector for the text of {document.document_id!r}.", failed=()
+                )
             document.embedding = vector
-        return documents
 
-    def _write(self, documents: Sequence[Document]) -> Program[Sequence[Document]]:
-        """Store documents. Nothing of them is left to do."""
+    def _write(self, batch: _Batch) -> Program[None]:
+        """Store documents. What of them is not known to be stored is not in the batch any more."""
         try:
-            yield from self.put(documents)
+            yield from self.put(batch.documents)
         except Exception as error:  # noqa: BLE001 - raised again in the end
             self._failures.append(error)
-            if isinstance(error, WriteError):
-                stored = set(error.stored)
-                self._stored.update(
-                    d.document_id for d in documents if document_name(d.document_id, self.tenant_id) in stored
-                )
-        else:
-            self._stored.update(document.document_id for document in documents)
-            self.progress.update(len(documents))
-        return []
+            stored = set(error.stored) if isinstance(error, WriteError) else set()
+            batch.documents = [d for d in batch.documents if document_name(d.document_id, self.tenant_id) in stored]
+        batch.done = True
 
     def _described(self, error: Exception) -> Exception:
         """The error that says what became of all documents."""
@@ -230,6 +299,37 @@ def documents_of_langchain(documents: Any, ids: Any, tenant: str) -> Iterable[Do
         )
     made = (_document(_content(document), document.metadata, document.id, tenant) for document in documents)
     return list(made) if isinstance(documents, Sequence) else made
+
+
+def documents_of_embeddings(text_embeddings: Any, metadatas: Any, ids: Any, tenant: str) -> Iterable[Document]:
+    """The same of texts that have their embeddings beside them."""
+    if isinstance(text_embeddings, str) or not isinstance(text_embeddings, Iterable):
+        raise InvalidArgumentError(
+            f"text_embeddings is a {type(text_embeddings).__name__}. Give a list of texts with vectors: "
+            '[("text", [0.1, ...])].'
+        )
+    made = _embedded(text_embeddings, metadatas, ids, tenant)
+    return list(made) if isinstance(text_embeddings, Sequence) else made
+
+
+def _embedded(text_embeddings: Iterable[Any], metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:
+    vector: Any = None
+
+    def texts() -> Iterator[Any]:
+        nonlocal vector
+        for pair in text_embeddings:
+            if not isinstance(pair, tuple | list) or len(pair) != 2 or pair[1] is None:  # noqa: PLR2004 - a pair
+                raise InvalidArgumentError(
+                    f"text_embeddings holds a {type(pair).__name__} that is no text with a vector. Give pairs: "
+                    '[("text", [0.1, ...])].'
+                )
+            text, vector = pair
+            yield text
+
+    # Each document is made before the next text is read.
+    for document in documents_of_texts(texts(), metadatas, ids, tenant):
+        document.embedding = vector
+        yield document
 
 
 def _paired(texts: Iterable[Any], metadatas: Any, ids: Any, tenant: str) -> Iterator[Document]:

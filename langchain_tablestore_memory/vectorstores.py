@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from langchain_core.documents import Document
-from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
-from tablestore import AnalyzerType, VectorMetricType
 
-from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count, check_id
-from langchain_tablestore_memory.core.documents import DEFAULT_TENANT, DocumentHit
-from langchain_tablestore_memory.core.documents import Document as Record
-from langchain_tablestore_memory.core.knowledge import KnowledgeStore, MetadataFilter
+from langchain_tablestore_memory.core.checks import check_count
+from langchain_tablestore_memory.core.documents import DocumentHit
 from langchain_tablestore_memory.core.operations import operation
-from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Outside, Program
-from langchain_tablestore_memory.core.vectors import check_vector
+from langchain_tablestore_memory.core.programs import Program
+from langchain_tablestore_memory.core.records import MetadataFilter
 from langchain_tablestore_memory.errors import InvalidArgumentError
-from langchain_tablestore_memory.ingestion import (
-    Batching,
-    Ingestion,
-    documents_of_langchain,
-    documents_of_texts,
-    progress_bar,
-)
+from langchain_tablestore_memory.vectorstore_documents import VectorStoreDocuments, refuse_options, to_langchain
 
 if TYPE_CHECKING:
-    import tablestore
-    from langchain_core.embeddings import Embeddings
-
     from langchain_tablestore_memory.core.document_searches import TextOperator
     from langchain_tablestore_memory.core.hybrid import HybridSettings
-    from langchain_tablestore_memory.core.search_fields import Filterable
     from langchain_tablestore_memory.retrievers import TablestoreRetriever
 
 SearchType = Literal["similarity", "similarity_score_threshold", "mmr", "full_text", "hybrid"]
@@ -45,7 +30,7 @@ MAX_K = 1000
 Scored = list[tuple[Document, float]]
 
 
-class TablestoreVectorStore(VectorStore):
+class TablestoreVectorStore(VectorStoreDocuments):
     """Documents in a knowledge table, found by meaning, by words or by both, and filtered by metadata.
 
     Making one sends no request and calls no model. The table and its search index are made when they are first needed,
@@ -91,388 +76,6 @@ class TablestoreVectorStore(VectorStore):
         retriever = store.as_retriever(search_type="hybrid", k=5)
         ```
     """
-
-    def __init__(
-        self,
-        embedding: Embeddings | None = None,
-        *,
-        connection: Connection | tablestore.OTSClient | tablestore.AsyncOTSClient | None = None,
-        table_name: str = "knowledge",
-        dimension: int | None = None,
-        metric: str | VectorMetricType = "cosine",
-        filterable: Filterable | None = None,
-        tenant_id: str | None = None,
-        search_index_name: str | None = None,
-        text_field: str = "text",
-        embedding_field: str = "embedding",
-        id_field: str = "document_id",
-        tenant_field: str | None = "tenant_id",
-        analyzer: str = AnalyzerType.MAXWORD,
-        batch_size: int = 1000,
-        embedding_batch_size: int = 64,
-        concurrency: int = 4,
-        relevance_score_fn: Callable[[float], float] | None = None,
-    ) -> None:
-        self._embedding = embedding
-        self._connection = Connection.of(connection)
-        self._tenant_id = None if tenant_id is None else check_id(tenant_id, "tenant_id")
-        self._relevance_score_fn = relevance_score_fn
-        self._batching = _batching(batch_size, embedding_batch_size, concurrency)
-        self._options: dict[str, Any] = {
-            "enable_multi_tenant": tenant_id is not None,
-            "table_name": table_name,
-            "search_index_name": search_index_name,
-            "filterable": filterable,
-            "text_field": text_field,
-            "embedding_field": embedding_field,
-            "vector_metric_type": metric,
-            "analyzer": analyzer,
-            "id_field": id_field,
-            "tenant_field": tenant_field,
-        }
-        # Also where the dimension is not known yet, so that wrong settings are refused here and not by the first call.
-        provisional = 1 if dimension is None and embedding is not None else dimension
-        checked = KnowledgeStore(self._connection, provisional, **self._options)
-        self._knowledge = checked if embedding is None or dimension is not None else None
-
-    @classmethod
-    def of_community_table(
-        cls,
-        embedding: Embeddings | None = None,
-        *,
-        table_name: str = "langchain_vector_store_ots_v1",
-        index_name: str = "langchain_vector_store_ots_index_v1",
-        text_field: str = "content",
-        vector_field: str = "embedding",
-        **options: Any,
-    ) -> Self:
-        """Open a table of `langchain_community.vectorstores.TablestoreVectorStore`. Both may go on writing to it.
-
-        Args:
-            embedding: The embedding model that the table was filled with.
-            table_name: The table.
-            index_name: Its search index.
-            text_field: The column of the text.
-            vector_field: The column of the embedding.
-            **options: As for the constructor. `filterable` declares what the index was made with
-                (`metadata_mappings`).
-        """
-        return cls(
-            embedding,
-            table_name=table_name,
-            search_index_name=index_name,
-            text_field=text_field,
-            embedding_field=vector_field,
-            id_field="id",
-            tenant_field=None,
-            **options,
-        )
-
-    @property
-    def embeddings(self) -> Embeddings | None:
-        """The embedding model."""
-        return self._embedding
-
-    @property
-    def table_name(self) -> str:
-        """The table."""
-        return str(self._options["table_name"])
-
-    @property
-    def tenant_id(self) -> str | None:
-        """Whose documents this store is about."""
-        return self._tenant_id
-
-    # Setting up
-
-    def _setup(self) -> Program[None]:
-        """Create the table and its search index if they are missing, verify them, and wait until they are ready.
-
-        Calling it is not necessary: the first request that meets no table or index does the same.
-
-        Raises:
-            SchemaMismatchError: The table or its index is not what this store needs; says what differs.
-        """
-        knowledge = yield from self._opened()
-        yield from knowledge._setup()  # noqa: SLF001 - a program of ours
-
-    setup, asetup = operation(_setup)
-
-    def _drop(self) -> Program[None]:
-        """Delete the table with everything in it, other tenants' documents included. A missing one is fine."""
-        knowledge = yield from self._opened()
-        yield from knowledge._drop()  # noqa: SLF001 - a program of ours
-
-    drop, adrop = operation(_drop)
-
-    def _wait_until_searchable(self, ids: Iterable[str] | None = None, *, timeout: float = 60.0) -> Program[None]:
-        """Wait until searches see what was written.
-
-        Args:
-            ids: Documents to wait for. By default, everything that was written before the call.
-            timeout: Seconds to wait.
-
-        Raises:
-            UnavailableError: It is not there yet after that time.
-        """
-        knowledge = yield from self._opened()
-        tenant = None if ids is None else self._tenant_id
-        yield from knowledge._wait_until_searchable(ids, tenant, timeout=timeout)  # noqa: SLF001 - a program of ours
-
-    wait_until_searchable, await_until_searchable = operation(_wait_until_searchable)
-
-    # Adding
-
-    def _add_texts(
-        self,
-        /,
-        texts: Iterable[str],
-        metadatas: Iterable[dict[str, Any] | None] | None = None,
-        *,
-        ids: Iterable[str | None] | None = None,
-        batch_size: int | None = None,
-        embedding_batch_size: int | None = None,
-        concurrency: int | None = None,
-        show_progress: bool = False,
-        **kwargs: Any,
-    ) -> Program[list[str]]:
-        """Embed texts and store them. Documents with the same ids are replaced as a whole.
-
-        Args:
-            texts: The texts; any iterable, read as it goes.
-            metadatas: Metadata of each.
-            ids: An id of each; where one is None, it is made up. Of several with one id, the last counts.
-            batch_size: As for the constructor, for this call.
-            embedding_batch_size: As for the constructor, for this call.
-            concurrency: As for the constructor, for this call.
-            show_progress: Whether to show a progress bar (needs `tqdm`).
-            **kwargs: None are taken.
-
-        Returns:
-            The ids, in order.
-
-        Raises:
-            InvalidArgumentError: A text, its metadata, its id or its vector cannot be stored; it is named.
-            EmbeddingError: The model failed or did not return a vector for each text.
-            WriteError: Some are not known to be stored. `failed` and `stored` of both errors list ids.
-        """
-        _refuse(kwargs, "add_texts")
-        documents = documents_of_texts(texts, metadatas, ids, self._tenant_id or DEFAULT_TENANT)
-        batching = self._batching_for_call(batch_size, embedding_batch_size, concurrency)
-        with progress_bar(texts, show=show_progress) as progress:
-            return (
-                yield from Ingestion(documents, self._embedding, self._put, self._tenant_id, batching, progress).run()
-            )
-
-    add_texts, aadd_texts = operation(_add_texts)
-
-    def _add_documents(
-        self,
-        /,
-        documents: Iterable[Document],
-        *,
-        ids: Iterable[str | None] | None = None,
-        batch_size: int | None = None,
-        embedding_batch_size: int | None = None,
-        concurrency: int | None = None,
-        show_progress: bool = False,
-        **kwargs: Any,
-    ) -> Program[list[str]]:
-        """Embed documents and store them. Those with the same ids are replaced as a whole.
-
-        Args:
-            documents: The documents; any iterable, read as it goes. Where one has no id, it is made up.
-            ids: Ids that count in place of those of the documents.
-            batch_size: As for `add_texts`.
-            embedding_batch_size: As for `add_texts`.
-            concurrency: As for `add_texts`.
-            show_progress: As for `add_texts`.
-            **kwargs: None are taken.
-
-        Returns:
-            The ids, in order.
-
-        Raises:
-            InvalidArgumentError: As for `add_texts`.
-            EmbeddingError: As for `add_texts`.
-            WriteError: As for `add_texts`.
-        """
-        _refuse(kwargs, "add_documents")
-        records = documents_of_langchain(documents, ids, self._tenant_id or DEFAULT_TENANT)
-        batching = self._batching_for_call(batch_size, embedding_batch_size, concurrency)
-        with progress_bar(documents, show=show_progress) as progress:
-            return (
-                yield from Ingestion(records, self._embedding, self._put, self._tenant_id, batching, progress).run()
-            )
-
-    add_documents, aadd_documents = operation(_add_documents)
-
-    @classmethod
-    def from_texts(
-        cls,
-        texts: Iterable[str],
-        embedding: Embeddings,
-        metadatas: Iterable[dict[str, Any] | None] | None = None,
-        *,
-        ids: Iterable[str | None] | None = None,
-        show_progress: bool = False,
-        **kwargs: Any,
-    ) -> Self:
-        """Make a store and add texts to it.
-
-        Args:
-            texts: As for `add_texts`.
-            embedding: The embedding model.
-            metadatas: As for `add_texts`.
-            ids: As for `add_texts`.
-            show_progress: As for `add_texts`.
-            **kwargs: As for the constructor.
-        """
-        store = cls(embedding, **kwargs)
-        store.add_texts(texts, metadatas, ids=ids, show_progress=show_progress)
-        return store
-
-    @classmethod
-    async def afrom_texts(
-        cls,
-        texts: Iterable[str],
-        embedding: Embeddings,
-        metadatas: Iterable[dict[str, Any] | None] | None = None,
-        *,
-        ids: Iterable[str | None] | None = None,
-        show_progress: bool = False,
-        **kwargs: Any,
-    ) -> Self:
-        """The async twin of `from_texts`."""
-        store = cls(embedding, **kwargs)
-        await store.aadd_texts(texts, metadatas, ids=ids, show_progress=show_progress)
-        return store
-
-    @classmethod
-    def from_documents(
-        cls,
-        documents: Iterable[Document],
-        embedding: Embeddings,
-        *,
-        ids: Iterable[str | None] | None = None,
-        show_progress: bool = False,
-        **kwargs: Any,
-    ) -> Self:
-        """Make a store and add documents to it, as `from_texts` does with texts."""
-        store = cls(embedding, **kwargs)
-        store.add_documents(documents, ids=ids, show_progress=show_progress)
-        return store
-
-    @classmethod
-    async def afrom_documents(
-        cls,
-        documents: Iterable[Document],
-        embedding: Embeddings,
-        *,
-        ids: Iterable[str | None] | None = None,
-        show_progress: bool = False,
-        **kwargs: Any,
-    ) -> Self:
-        """The async twin of `from_documents`."""
-        store = cls(embedding, **kwargs)
-        await store.aadd_documents(documents, ids=ids, show_progress=show_progress)
-        return store
-
-    # Changing, deleting, reading
-
-    def _update_metadata(self, metadata_by_id: Mapping[str, Mapping[str, Any]]) -> Program[int]:
-        """Set metadata of documents, without embedding them again. Their other metadata stays.
-
-        Args:
-            metadata_by_id: For each id, what to set. Documents that do not exist are left out.
-
-        Returns:
-            How many documents were changed.
-
-        Raises:
-            InvalidArgumentError: It cannot be stored; nothing is written.
-            WriteError: Some are not known to be changed.
-        """
-        _check_mapping(metadata_by_id)
-        tenant = self._tenant_id or DEFAULT_TENANT
-        changes = [Record(document_id, tenant, metadata=dict(given)) for document_id, given in metadata_by_id.items()]
-        knowledge = yield from self._opened()
-        return (yield from knowledge._update_documents(changes, create=False))  # noqa: SLF001 - a program of ours
-
-    update_metadata, aupdate_metadata = operation(_update_metadata)
-
-    def _update_metadata_by_filter(
-        self, filter: MetadataFilter, metadata: Mapping[str, Any], *, timeout: float = 30.0
-    ) -> Program[int]:
-        """Set metadata of all documents that match a filter, also of those that searches do not show yet.
-
-        Args:
-            filter: Which documents; ``Filters.all()`` for every one.
-            metadata: What to set.
-            timeout: Seconds to wait for the index. After that the whole table is read instead.
-
-        Returns:
-            How many documents were changed.
-        """
-        knowledge = yield from self._opened()
-        return (
-            yield from knowledge._update_by_filter(  # noqa: SLF001 - a program of ours
-                filter, metadata, tenant_id=self._tenant_id, timeout=timeout
-            )
-        )
-
-    update_metadata_by_filter, aupdate_metadata_by_filter = operation(_update_metadata_by_filter)
-
-    def _delete(
-        self,
-        /,
-        ids: Iterable[str] | None = None,
-        *,
-        filter: MetadataFilter = None,
-        timeout: float = 30.0,
-        **kwargs: Any,
-    ) -> Program[bool | None]:
-        """Delete documents by their ids, or all that match a filter. Ids that do not exist are fine.
-
-        Args:
-            ids: The ids.
-            filter: Which documents, in place of ids; ``Filters.all()`` for every one. Also those that searches do not
-                show yet are deleted.
-            timeout: With a filter: seconds to wait for the index. After that the whole table is read instead.
-            **kwargs: None are taken.
-
-        Returns:
-            True.
-
-        Raises:
-            InvalidArgumentError: Neither ids nor a filter is given, or both are: nothing is ever deleted by default.
-            WriteError: Some are not known to be deleted; `failed` names them.
-        """
-        _refuse(kwargs, "delete")
-        if (ids is None) == (filter is None):
-            raise InvalidArgumentError(
-                "delete takes ids or filter, one of them. To delete every document, give filter=Filters.all()."
-            )
-        knowledge = yield from self._opened()
-        if ids is not None:
-            yield from knowledge._delete_documents(ids, self._tenant_id)  # noqa: SLF001 - a program of ours
-        else:
-            yield from knowledge._delete_by_filter(  # noqa: SLF001 - a program of ours
-                filter, tenant_id=self._tenant_id, timeout=timeout
-            )
-        return True
-
-    delete, adelete = operation(_delete)
-
-    def _get_by_ids(self, ids: Sequence[str], /) -> Program[list[Document]]:
-        """Documents by their ids, in the order of these. Those that do not exist are left out."""
-        knowledge = yield from self._opened()
-        found = yield from knowledge._get_documents(  # noqa: SLF001 - a program of ours
-            ids, self._tenant_id, include_embedding=False
-        )
-        return [_document(record) for record in found if record is not None]
-
-    get_by_ids, aget_by_ids = operation(_get_by_ids)
 
     # Searching by meaning
 
@@ -522,7 +125,7 @@ class TablestoreVectorStore(VectorStore):
         They are (1 + cosine) / 2, 1 / (1 + squared distance), or (1 + dot product) / 2.
         """
         check_count(k, "k", at_most=MAX_K)
-        vector = yield from self._query_vector(query)
+        vector = yield from self._knowledge.query_vector(query)
         return (
             yield from self._similarity_search_with_score_by_vector(
                 vector, k, filter, score_threshold=score_threshold, **kwargs
@@ -560,7 +163,7 @@ class TablestoreVectorStore(VectorStore):
         **kwargs: Any,
     ) -> Program[Scored]:
         """`similarity_search_with_score` for a vector."""
-        _refuse(kwargs, "A similarity search")
+        refuse_options(kwargs, "A similarity search")
         hits = yield from self._nearest(embedding, k, filter, min_score=score_threshold)
         return _scored(hits)
 
@@ -592,7 +195,8 @@ class TablestoreVectorStore(VectorStore):
             filter: As for `similarity_search`.
             **kwargs: None are taken.
         """
-        vector = yield from self._query_vector(query)
+        _check_marginal(k, fetch_k, lambda_mult)
+        vector = yield from self._knowledge.query_vector(query)
         return (
             yield from self._max_marginal_relevance_search_by_vector(vector, k, fetch_k, lambda_mult, filter, **kwargs)
         )
@@ -610,15 +214,12 @@ class TablestoreVectorStore(VectorStore):
         **kwargs: Any,
     ) -> Program[list[Document]]:
         """`max_marginal_relevance_search` for a vector."""
-        _refuse(kwargs, "A search by maximal marginal relevance")
-        check_count(k, "k", at_most=MAX_K)
-        check_count(fetch_k, "fetch_k", at_most=MAX_K)
-        if type(lambda_mult) not in {int, float} or not 0 <= lambda_mult <= 1:
-            raise InvalidArgumentError(f"lambda_mult is {lambda_mult!r}. Give a number from 0 to 1.")
+        refuse_options(kwargs, "A search by maximal marginal relevance")
+        _check_marginal(k, fetch_k, lambda_mult)
         hits = yield from self._nearest(embedding, max(k, fetch_k), filter, include_embedding=True)
         vectors: list[Any] = [hit.document.embedding for hit in hits]
         chosen = maximal_marginal_relevance(np.asarray(embedding, dtype=np.float64), vectors, lambda_mult, k)
-        return [_document(hits[position].document) for position in chosen]
+        return [to_langchain(hits[position].document) for position in chosen]
 
     max_marginal_relevance_search_by_vector, amax_marginal_relevance_search_by_vector = operation(
         _max_marginal_relevance_search_by_vector
@@ -677,9 +278,9 @@ class TablestoreVectorStore(VectorStore):
         **kwargs: Any,
     ) -> Program[Scored]:
         """`full_text_search` with scores."""
-        _refuse(kwargs, "A full-text search")
+        refuse_options(kwargs, "A full-text search")
         check_count(k, "k", at_most=MAX_K)
-        knowledge = yield from self._opened()
+        knowledge = yield from self._knowledge.opened()
         page = yield from knowledge._full_text_search(  # noqa: SLF001 - a program of ours
             query,
             self._tenant_id,
@@ -729,10 +330,10 @@ class TablestoreVectorStore(VectorStore):
         **kwargs: Any,
     ) -> Program[Scored]:
         """`hybrid_search` with the fused scores. They order results and mean nothing else: they are no thresholds."""
-        _refuse(kwargs, "A hybrid search")
+        refuse_options(kwargs, "A hybrid search")
         check_count(k, "k", at_most=MAX_K)
-        vector = yield from self._query_vector(query)
-        knowledge = yield from self._opened(vector)
+        vector = yield from self._knowledge.query_vector(query)
+        knowledge = yield from self._knowledge.opened()
         page = yield from knowledge._hybrid_search(  # noqa: SLF001 - a program of ours
             query, vector, self._tenant_id, filter, k, settings=settings
         )
@@ -782,35 +383,7 @@ class TablestoreVectorStore(VectorStore):
         tags = [*(kwargs.pop("tags", None) or ()), *self._get_retriever_tags()]
         return TablestoreRetriever(vectorstore=self, tags=tags, **kwargs)
 
-    # Below here: vectors, and the store that knows their dimension
-
-    def _query_vector(self, query: str) -> Program[list[float]]:
-        model = self._embedding
-        if model is None:
-            raise InvalidArgumentError(
-                "This store has no embedding model: only full_text_search works. Give it one: embedding=..."
-            )
-        if not isinstance(query, str):
-            raise InvalidArgumentError(f"query is a {type(query).__name__}. Give a str.")
-        vector: list[float] = yield Outside(lambda: model.embed_query(query), lambda: model.aembed_query(query))
-        return vector
-
-    def _opened(self, vector: Any = None) -> Program[KnowledgeStore]:
-        """The store of documents, once it is known how many numbers their embeddings have.
-
-        Args:
-            vector: What tells it; without one, the model is asked for one.
-        """
-        if self._knowledge is None:
-            if vector is None:
-                vector = yield from self._query_vector("How many numbers does an embedding have?")
-            dimension = check_vector(vector, dimension=None, what="The vector of the embedding model").size
-            self._knowledge = KnowledgeStore(self._connection, dimension, **self._options)
-        return self._knowledge
-
-    def _put(self, documents: Sequence[Record]) -> Program[None]:
-        knowledge = yield from self._opened(documents[0].embedding)
-        yield from knowledge._put_documents(documents)  # noqa: SLF001 - a program of ours
+    # Below here: vectors
 
     def _nearest(
         self,
@@ -822,35 +395,22 @@ class TablestoreVectorStore(VectorStore):
         include_embedding: bool = False,
     ) -> Program[Sequence[DocumentHit]]:
         check_count(k, "k", at_most=MAX_K)
-        knowledge = yield from self._opened(vector)
+        knowledge = yield from self._knowledge.opened()
         page = yield from knowledge._vector_search(  # noqa: SLF001 - a program of ours
             vector, k, self._tenant_id, filter, min_score=min_score, include_embedding=include_embedding
         )
         return page.items
 
-    def _batching_for_call(self, write: int | None, embedding: int | None, concurrency: int | None) -> Batching:
-        usual = self._batching
-        return _batching(
-            usual.write if write is None else write,
-            usual.embedding if embedding is None else embedding,
-            usual.concurrency if concurrency is None else concurrency,
-        )
 
-
-def _batching(write: int, embedding: int, concurrency: int) -> Batching:
-    return Batching(
-        check_count(write, "batch_size"),
-        check_count(embedding, "embedding_batch_size"),
-        check_count(concurrency, "concurrency", at_most=TOGETHER_LIMIT),
-    )
-
-
-def _document(record: Record) -> Document:
-    return Document(record.text or "", id=record.document_id, metadata=record.metadata)
+def _check_marginal(k: int, fetch_k: int, lambda_mult: float) -> None:
+    check_count(k, "k", at_most=MAX_K)
+    check_count(fetch_k, "fetch_k", at_most=MAX_K)
+    if type(lambda_mult) not in {int, float} or not 0 <= lambda_mult <= 1:
+        raise InvalidArgumentError(f"lambda_mult is {lambda_mult!r}. Give a number from 0 to 1.")
 
 
 def _scored(hits: Iterable[DocumentHit]) -> Scored:
-    return [(_document(hit.document), hit.score or 0.0) for hit in hits]
+    return [(to_langchain(hit.document), hit.score or 0.0) for hit in hits]
 
 
 def _without_scores(scored: Scored) -> list[Document]:
@@ -860,15 +420,3 @@ def _without_scores(scored: Scored) -> list[Document]:
 def _within_0_and_1(score: float) -> float:
     # Rounding alone can leave the range.
     return min(1.0, max(0.0, score))
-
-
-def _check_mapping(metadata_by_id: Any) -> None:
-    if not isinstance(metadata_by_id, Mapping):
-        kind = type(metadata_by_id).__name__
-        raise InvalidArgumentError(f'metadata_by_id is a {kind}. Give ids with metadata: {{"id": {{"key": 1}}}}.')
-
-
-def _refuse(options: Mapping[str, Any], call: str) -> None:
-    """Refuse options that a signature takes only because LangChain's does: a misspelt filter must not be ignored."""
-    if options:
-        raise InvalidArgumentError(f"{call} takes no {', '.join(options)}. See its description for what it takes.")

@@ -221,6 +221,9 @@ def serve(
         Durability,
         typer.Option(help="What a write survives: a power loss too (full), or a crash only (normal)."),
     ] = Durability.full,
+    index_delay: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long after a write searches see it, as on the service.")
+    ] = 0,
     latency: Annotated[float, typer.Option(min=0, hidden=True, help="Milliseconds to add per request.")] = 0,
 ) -> None:
     """Serve an embedded Tablestore over HTTP, for any Tablestore SDK."""
@@ -235,6 +238,7 @@ def serve(
         folder=None if memory else data or default_folder(),
         access_key=command.access_key(access_key_id, access_key_secret),
         durability=durability.value,
+        index_delay=index_delay,
         latency=latency / 1000,
     )
 
@@ -246,7 +250,11 @@ def demo(
         Path | None, typer.Option(help="The folder to keep the conversations in.  [default: a temporary folder]")
     ] = None,
 ) -> None:
-    """Watch conversations being kept, listed, and resumed by a second process; needs no model and no network."""
+    """Watch a chat that remembers, and reads documents.
+
+    It needs no model and no network: conversations are kept, listed and resumed by a second process, documents are
+    searched by meaning and by words, and answers are made of both.
+    """
     from langchain_tablestore_memory.cli import demo as command
 
     raise typer.Exit(command.demo(data))

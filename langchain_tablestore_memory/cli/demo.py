@@ -1,9 +1,10 @@
-"""``tablestore-memory demo``: conversations that are kept, listed, and resumed by another process."""
+"""``tablestore-memory demo``: conversations are kept and resumed, documents searched, and answers made of both."""
 # ruff: noqa: RUF001 - Chinese punctuation is meant
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -11,18 +12,19 @@ import tempfile
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import ConfigurableFieldSpec
+from langchain_core.runnables import ConfigurableFieldSpec, RunnablePassthrough
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from rich.console import Console
 from rich.table import Table
 
 from langchain_tablestore_memory import OfflineChatModel, SessionRegistry, TablestoreChatMessageHistory, connect
+from langchain_tablestore_memory.cli.demo_knowledge import QUESTIONS, Knowledge
 
 if TYPE_CHECKING:
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_tablestore_memory import Connection
 
@@ -56,6 +58,10 @@ ENGLISH = Conversation(
 )
 CHINESE = Conversation("chinese", ("你好，我叫小林，我喜欢吃小笼包。", "我下个月打算去西安旅行。", "我喜欢吃什么？"))
 RESUMED = Conversation(ENGLISH.session_id, ("What is my cat called?", "How many questions did I ask so far?"))
+INFORMED = (
+    Conversation(ENGLISH.session_id, ("What could I do at the weekend?",)),
+    Conversation(CHINESE.session_id, ("我旅行的时候吃什么好？",)),
+)
 
 
 def demo(folder: Path | None) -> int:
@@ -70,27 +76,22 @@ def demo(folder: Path | None) -> int:
     Raises:
         ConfigurationError: If the folder cannot be written.
     """
+    # A missing dictionary is worth a warning in a log; here it is told along with what else is missing.
+    logging.getLogger("langchain_tablestore_memory").setLevel(logging.ERROR)
     console = Console(highlight=False)
     with contextlib.ExitStack() as stack:
         kept_in = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tablestore-memory-")))
         with connect(f"local:{kept_in}") as connection:
-            console.rule("[bold]A chat that remembers")
-            _caption(
-                console,
-                "The model is an offline stand-in: a set of rules, no language model. "
-                f"The store is the embedded Tablestore, in {kept_in}.",
-            )
-            for number, conversation in enumerate((ENGLISH, CHINESE), start=1):
-                _heading(console, f"{number}. Conversation “{conversation.session_id}”, in process {os.getpid()}")
-                _talk(console, connection, conversation)
-            _heading(console, "3. The user's conversations, the most recently active first")
-            console.print(_listing(connection))
+            _remember(console, connection, kept_in)
         _heading(console, f"4. Another process opens the folder and resumes “{RESUMED.session_id}”")
         sys.stdout.flush()
         status = _run_again(RESUME, "--data", str(kept_in))
         if status == 0:
+            _caption(console, "The answers came from the stored messages alone.")
+            with connect(f"local:{kept_in}") as connection:
+                _retrieve(console, connection)
             rest = "The temporary folder is removed now; --data DIR keeps one." if folder is None else f"See {kept_in}."
-            _caption(console, f"The answers came from the stored messages alone. {rest}")
+            _caption(console, rest)
     return status
 
 
@@ -104,12 +105,45 @@ def resume(folder: Path) -> None:
     with connect(f"local:{folder}") as connection:
         history = TablestoreChatMessageHistory(RESUMED.session_id, user_id=USER, connection=connection)
         _caption(console, f"Process {os.getpid()} finds {len(history.messages)} messages.")
-        _talk(console, connection, RESUMED)
+        _talk(console, _remembering(connection, _answering(console)), RESUMED)
 
 
-def _talk(console: Console, connection: Connection, conversation: Conversation) -> None:
+def _remember(console: Console, connection: Connection, kept_in: Path) -> None:
+    """The first part: conversations are kept and listed."""
+    console.rule("[bold]A chat that remembers")
+    _caption(
+        console,
+        "The model is an offline stand-in: a set of rules, no language model. "
+        f"The store is the embedded Tablestore, in {kept_in}.",
+    )
+    for number, conversation in enumerate((ENGLISH, CHINESE), start=1):
+        _heading(console, f"{number}. Conversation “{conversation.session_id}”, in process {os.getpid()}")
+        _talk(console, _remembering(connection, _answering(console)), conversation)
+    _heading(console, "3. The user's conversations, the most recently active first")
+    console.print(_listing(connection))
+
+
+def _retrieve(console: Console, connection: Connection) -> None:
+    """The last part: documents are searched, and answers made of what they say and of what the user said."""
+    knowledge = Knowledge(connection)
+    documents, paragraphs = knowledge.add()
+    _heading(console, f"5. Questions to {documents} documents in English and Chinese, {paragraphs} paragraphs in all")
+    if knowledge.missing:
+        _caption(console, f"They are searched by words alone, as there is no embedding model. {knowledge.missing}")
+    table = Table("Question", *knowledge.searches)
+    for question in QUESTIONS:
+        table.add_row(question, *(knowledge.found(question, kind) or "–" for kind in knowledge.searches.values()))
+    console.print(table)
+    if not knowledge.missing:
+        _caption(console, "Meaning crosses languages, words are exact, and both together miss neither.")
+    _heading(console, "6. Answers from both: what the user said, and what the documents say")
+    for conversation in INFORMED:
+        _talk(console, _remembering(connection, _answering(console, knowledge)), conversation)
+    _caption(console, "In brackets: the document that an answer is from.")
+
+
+def _talk(console: Console, chain: Runnable[Any, Any], conversation: Conversation) -> None:
     """Say the lines of a conversation, each answer streamed as it comes and both kept."""
-    chain = _chain(connection, OfflineChatModel(delay=_SECONDS_PER_PIECE if console.is_terminal else 0))
     config: RunnableConfig = {"configurable": {"user_id": USER, "session_id": conversation.session_id}}
     for line in conversation.said:
         console.print("[bold cyan]     you[/]  ", end="")
@@ -120,16 +154,25 @@ def _talk(console: Console, connection: Connection, conversation: Conversation) 
         console.print()
 
 
-def _chain(connection: Connection, model: OfflineChatModel) -> RunnableWithMessageHistory:
+def _answering(console: Console, knowledge: Knowledge | None = None) -> Runnable[Any, Any]:
+    """A prompt and the model; with knowledge, the prompt holds what it says on the conversation."""
+    model = OfflineChatModel(delay=_SECONDS_PER_PIECE if console.is_terminal else 0)
+    conversation = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
+    if knowledge is None:
+        return conversation | model
+    prompt = ChatPromptTemplate.from_messages([("system", "{passages}"), conversation])
+    return RunnablePassthrough.assign(passages=knowledge.passages) | prompt | model
+
+
+def _remembering(connection: Connection, answering: Runnable[Any, Any]) -> RunnableWithMessageHistory:
     def history(user_id: str, session_id: str) -> TablestoreChatMessageHistory:
         return TablestoreChatMessageHistory(session_id, user_id=user_id, connection=connection)
 
-    prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
     with warnings.catch_warnings():
         # langchain-core would rather see LangGraph's state used; chains of this kind are what is shown here.
         warnings.filterwarnings("ignore", message=r".*RunnableWithMessageHistory")
         return RunnableWithMessageHistory(
-            prompt | model,
+            answering,
             history,
             input_messages_key="question",
             history_messages_key="history",

@@ -52,6 +52,7 @@ def serve(
     folder: Path | None,
     access_key: AccessKey,
     durability: Literal["full", "normal"],
+    index_delay: float,
     latency: float,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -62,12 +63,13 @@ def serve(
         folder: Where data is kept; None keeps none.
         access_key: What requests must be signed with.
         durability: As for `Tablestore`.
+        index_delay: As for `Tablestore`.
         latency: Seconds to add to every request.
 
     Raises:
         ConfigurationError: If the folder, the access key or the address cannot be used.
     """
-    with _open(folder, access_key, durability) as service:
+    with _open(folder, access_key, durability, index_delay) as service:
         try:
             server = Server(service, host=host, port=port, latency=latency)
         except ValueError as error:
@@ -75,10 +77,16 @@ def serve(
         asyncio.run(_serve(server, host, port, access_key))
 
 
-def _open(folder: Path | None, access_key: AccessKey, durability: Literal["full", "normal"]) -> Tablestore:
+def _open(
+    folder: Path | None, access_key: AccessKey, durability: Literal["full", "normal"], index_delay: float
+) -> Tablestore:
     try:
         return Tablestore(
-            folder, access_key_id=access_key.id, access_key_secret=access_key.secret, durability=durability
+            folder,
+            access_key_id=access_key.id,
+            access_key_secret=access_key.secret,
+            durability=durability,
+            index_delay=index_delay,
         )
     except OSError as error:
         raise ConfigurationError(

@@ -12,6 +12,9 @@ from langchain_tablestore_memory.errors import InvalidArgumentError
 MAX_KEY_BYTES = 1024
 """Bytes of one string in a primary key (limits of the service)."""
 
+Time = int | datetime
+"""Microseconds since 1970-01-01 UTC, or an aware `datetime`."""
+
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -107,6 +110,11 @@ def check_count(value: Any, name: str, *, at_most: int | None = None) -> int:
         allowed = "at least 1" if at_most is None else f"1 to {at_most}"
         raise InvalidArgumentError(f"{name} is {value}. Give {allowed}.")
     return value
+
+
+def check_optional_count(value: Any, name: str, *, at_most: int | None = None) -> int | None:
+    """`check_count`, where None is allowed."""
+    return None if value is None else check_count(value, name, at_most=at_most)
 
 
 def check_ttl(value: Any) -> int:

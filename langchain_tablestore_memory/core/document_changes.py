@@ -21,6 +21,7 @@ from langchain_tablestore_memory.core.ranges import KeyColumns, Pages, Scan, Sto
 from langchain_tablestore_memory.core.search_index import SearchIndex, is_synced
 from langchain_tablestore_memory.core.writes import write_rows
 from langchain_tablestore_memory.errors import FilterError, InvalidArgumentError, UnavailableError
+from langchain_tablestore_memory.filters.tree import And, Nearest
 
 _DELETE_BATCH = 1600
 """Keys read before they are deleted: eight write requests, which go out together."""
@@ -77,9 +78,15 @@ def _repeat(
     work: Callable[[Sequence[KeyColumns], Callable[[StoredRow], bool], SearchIndex], Program[int]],
 ) -> Program[int]:
     """Do some work on all documents that match, until none is left to do it on."""
-    if metadata_filter is None:
-        raise FilterError("The filter is None. To mean every document, give Filters.all().")
+    if metadata_filter is None or metadata_filter == {}:
+        given = "None" if metadata_filter is None else "empty"
+        raise FilterError(f"The filter is {given}. To mean every document, give Filters.all().")
     wanted = filters.parse(metadata_filter)
+    if any(isinstance(node, Nearest) for node in filters.walk(wanted)):
+        raise FilterError(
+            "A filter for the nearest vectors cannot say what to change: once these are changed, others are the "
+            "nearest. Search for them, and change them by their ids."
+        )
     tenants = searches.documents.tenants(tenant_id)
     matches = _row_test(searches.documents, wanted, tenants)
     # A filter that the index does not answer is refused before anything is waited for.
@@ -105,13 +112,15 @@ def _repeat(
 
 def _row_test(documents: DocumentTable, wanted: filters.Filter, tenants: Sequence[str]) -> Callable[[StoredRow], bool]:
     """Whether a row of the table is one of those that are meant."""
-    matches = None if filters.is_scored(wanted) else filters.predicate(wanted)
+    # What only searches can say was said by one.
+    conditions = wanted.filters if isinstance(wanted, And) else (wanted,)
+    tests = [filters.predicate(condition) for condition in conditions if not filters.is_scored(condition)]
 
     def test(row: StoredRow) -> bool:
         if tenants and row.key[documents.tenant_field] not in tenants:  # type: ignore[index]
             return False
-        # What only searches can say was said by one.
-        return matches is None or matches(documents.filterable_fields(row))
+        fields = documents.filterable_fields(row) if tests else {}
+        return all(matches(fields) for matches in tests)
 
     return test
 

@@ -9,7 +9,8 @@ changed the column since, and the column counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tablestore import (
@@ -17,9 +18,7 @@ from tablestore import (
     Condition,
     FieldSchema,
     FieldType,
-    Row,
     RowExistenceExpectation,
-    UpdateRowItem,
     VectorMetricType,
 )
 
@@ -29,12 +28,10 @@ from langchain_tablestore_memory.core.columns import (
     COLUMN_PREFIX,
     MAX_VALUE_BYTES,
     METADATA_COLUMN,
-    check_row_size,
     continuation_columns,
     encode_metadata,
     is_metadata_column,
     join_text,
-    row_size,
     split_text,
 )
 from langchain_tablestore_memory.core.documents import DEFAULT_TENANT, Document, document_name
@@ -50,7 +47,14 @@ from langchain_tablestore_memory.core.search_fields import (
 )
 from langchain_tablestore_memory.core.search_index import SearchIndex, SearchIndexSchema, VectorSpace
 from langchain_tablestore_memory.core.vectors import check_vector, decode_vector, encode_vector
-from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, delete_row, put_row, write_rows
+from langchain_tablestore_memory.core.writes import (
+    RowWrite,
+    column_unchanged,
+    delete_row,
+    put_row,
+    update_row,
+    write_rows,
+)
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
     InvalidArgumentError,
@@ -138,6 +142,12 @@ class DocumentTable:
         )
         if self.dimension is not None:
             fields[self.embedding_field] = vector_field(self.embedding_field, self.dimension, metric)
+        for column, field in fields.items():
+            if column in declared and declared[column].field_type != field.field_type:
+                raise ConfigurationError(
+                    f"filterable: {column!r} is a column of every document, a {field.field_type.name} field. Leave it "
+                    "out, or give a tablestore.FieldSchema of that type."
+                )
         routing = (self.tenant_field,) if self.multi_tenant and self.tenant_field else ()
         # Only filters on ids need these, and other tools' indexes do not have them.
         optional = () if self.id_field in declared else (self.id_field,)
@@ -251,8 +261,8 @@ class DocumentTable:
             InvalidArgumentError: It cannot be stored; it is named.
         """
         key, name = self._key_of(document), self._name(document)
-        columns = [*self._content(document, index), *self._metadata(document.metadata or {}, index, name)]
-        check_row_size(key, columns, what=name)
+        with _named_in_errors(name):
+            columns = [*self._content(document, index), *self._metadata(document.metadata or {}, index, name)]
         return put_row(self.name, key, columns, name=name)
 
     def delete(self, key: KeyColumns) -> RowWrite:
@@ -404,9 +414,10 @@ class DocumentTable:
         """The write that changes what is given of a document; None where nothing changes."""
         key, name = self._key_of(document), self._name(document)
         current = self.metadata(row)
-        wanted = {**current, **(document.metadata or {})}
-        put = self._content(document, index)
-        before, after = dict(self._metadata(current, index, name)), dict(self._metadata(wanted, index, name))
+        with _named_in_errors(name):
+            wanted = {**current, **(document.metadata or {})}
+            put = self._content(document, index)
+            before, after = dict(self._metadata(current, index, name)), dict(self._metadata(wanted, index, name))
         if METADATA_COLUMN not in row.columns or before != after:
             put += after.items()
         if not put:
@@ -415,14 +426,9 @@ class DocumentTable:
         if document.text is not None:
             written = {column for column, _ in put}
             delete += [column for column in self._text_columns if column not in written]
-        check_row_size(key, put, what=name)
-        changes: dict[str, list[Any]] = {"PUT": put}
-        if delete:
-            changes["DELETE_ALL"] = delete
         # Metadata is read, changed and written back as a whole: nobody may have changed it in between.
         unchanged = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, METADATA_COLUMN))
-        size = row_size(key, [*put, *((column, 0) for column in delete)])
-        return RowWrite(self.name, UpdateRowItem(Row(key, changes), unchanged), name, size)
+        return update_row(self.name, key, put, name=name, delete=delete, condition=unchanged)
 
     def _key_of(self, document: Document) -> KeyColumns:
         return self.key(document.document_id, self.tenant(document.tenant_id))
@@ -465,6 +471,17 @@ class DocumentTable:
                 columns[field] = form
         whole = split_text(METADATA_COLUMN, tagged_json.dumps(dict(metadata), name=f"metadata of {name}"))
         return [*columns.items(), *whole]
+
+
+@contextmanager
+def _named_in_errors(name: str) -> Iterator[None]:
+    """Of many documents, errors say which one cannot be stored."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        if name in str(error):
+            raise
+        raise InvalidArgumentError(f"{name} cannot be stored: {error}") from None
 
 
 def _any_row(_: StoredRow) -> bool:

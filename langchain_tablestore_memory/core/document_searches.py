@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
@@ -14,12 +14,11 @@ from tablestore import KnnVectorQuery, MatchPhraseQuery, MatchQuery, QueryOperat
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_count
-from langchain_tablestore_memory.core.columns import METADATA_COLUMN
 from langchain_tablestore_memory.core.document_rows import DocumentTable
 from langchain_tablestore_memory.core.documents import Document, DocumentHit
 from langchain_tablestore_memory.core.hybrid import HybridSettings, fuse
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow
+from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow, read_rows
 from langchain_tablestore_memory.core.records import Page
 from langchain_tablestore_memory.core.search import (
     BY_SCORE,
@@ -206,7 +205,7 @@ class DocumentSearches:
                 order = in_order(index, order_by, key=self.documents.id_field)
             search = self._search(index, query, tenants, columns, order)
             found = yield from search.collect(limit, start)
-            hits = yield from self._hits(found.hits, columns)
+            hits = yield from self._hits(*_rows_and_scores(found.hits), columns)
             return Page(hits, None if found.token is None else encode_token(scope(), found.token))
 
         return self.with_index(search)
@@ -236,16 +235,29 @@ class DocumentSearches:
             most: How many there are over all pages. A page that reaches it is the last.
         """
         check_count(limit, "limit", at_most=MAX_LIMIT)
+        if most is not None:
+            # Asked for more, the service finds more.
+            limit = min(limit, most)
         _check_score(min_score)
         tenants, wanted = self.documents.tenants(tenant_id), filters.parse(metadata_filter)
 
         def search(index: SearchIndex) -> Program[Page[DocumentHit]]:
             query = scored.query(index, self._condition(index, tenants, wanted))
-            search = self._search(index, query, tenants, columns, BY_SCORE)
             start = None if token is None else decode_token(token, scope())
-            found = yield from search.collect(limit, start, least_score=min_score)
-            hits = yield from self._hits(found.hits, columns)
-            last = found.token is None or (most is not None and limit >= most)
+            search = self._search(index, query, tenants, columns, BY_SCORE)
+            if limit > search.most:
+                # Keys come in one request, and their rows together. Page by page, each page would be searched anew,
+                # and the pages of a vector search may hold more than its top k (the service merges partitions).
+                names, search = search.columns, replace(search, columns=())
+                found = yield from search.collect(limit, start, least_score=min_score)
+                keys = [list(hit.row.key.items()) for hit in found.hits]
+                rows = yield from read_rows(self.documents.name, keys, columns=names)
+                scores = [hit.score for hit in found.hits]
+            else:
+                found = yield from search.collect(limit, start, least_score=min_score)
+                rows, scores = _rows_and_scores(found.hits)
+            hits = yield from self._hits(rows, scores, columns)
+            last = found.token is None or (most is not None and limit == most)
             return Page(hits, None if last else encode_token(scope(), found.token))
 
         def scope() -> Sequence[str]:
@@ -270,14 +282,17 @@ class DocumentSearches:
             raise InvalidArgumentError(f"settings is a {type(settings).__name__}. Give HybridSettings(...).")
         check_count(limit, "limit", at_most=MAX_LIMIT)
         vector_k, text_k = settings.fetches(limit)
-        legs: list[tuple[Scored, int]] = [
-            (self.vector_query(vector, vector_k), vector_k),
-            (self.text_query(text), text_k),
+        # Both are checked, also where one has no weight and is not made.
+        legs: list[tuple[Scored, int, float]] = [
+            (self.vector_query(vector, vector_k), vector_k, settings.vector_weight),
+            (self.text_query(text), text_k, settings.text_weight),
         ]
         pages = yield Together(
             [
                 self.scored_page(scored, tenant_id, metadata_filter, limit=k, most=k, columns=columns)
-                for scored, k in legs
+                if weight
+                else _nothing()
+                for scored, k, weight in legs
             ]
         )
         by_vector, by_text = map(_by_key, pages)
@@ -318,7 +333,7 @@ class DocumentSearches:
             return self._search(index, query, tenants, columns, order)
 
         def finish(hits: Sequence[Hit]) -> Program[Sequence[Document]]:
-            return [hit.document for hit in (yield from self._hits(hits, columns))]
+            return [hit.document for hit in (yield from self._hits(*_rows_and_scores(hits), columns))]
 
         return SearchPages(self.with_index, begin, finish, limit)
 
@@ -385,16 +400,17 @@ class DocumentSearches:
         )
         return list(dict.fromkeys([*own, *wanted]))
 
-    def _hits(self, hits: Sequence[Hit], columns: Columns) -> Program[list[DocumentHit]]:
-        rows: Sequence[StoredRow | None] = [hit.row for hit in hits]
-        if columns.names is None and not all(METADATA_COLUMN in hit.row.columns for hit in hits):
+    def _hits(
+        self, rows: Sequence[StoredRow | None], scores: Sequence[float | None], columns: Columns
+    ) -> Program[list[DocumentHit]]:
+        if columns.names is None:
             rows = yield from self.documents.complete(rows)
-        found = []
-        for hit, row in zip(hits, rows, strict=True):
-            # A document that was deleted since is no hit.
-            if row is not None:
-                found.append(DocumentHit(self._document(row, columns), hit.score))
-        return found
+        # A document that was deleted since is no hit.
+        return [
+            DocumentHit(self._document(row, columns), score)
+            for row, score in zip(rows, scores, strict=True)
+            if row is not None
+        ]
 
     def _document(self, row: StoredRow, columns: Columns) -> Document:
         wanted = columns.names
@@ -426,6 +442,15 @@ class DocumentSearches:
 
     def _scope(self, tenants: Sequence[str], wanted: filters.Filter, what: str) -> Sequence[str]:
         return scope_of({"table": self.documents.name, "tenants": tenants, "filter": wanted, "search": what})
+
+
+def _rows_and_scores(hits: Sequence[Hit]) -> tuple[list[StoredRow | None], list[float | None]]:
+    return [hit.row for hit in hits], [hit.score for hit in hits]
+
+
+def _nothing() -> Program[Page[DocumentHit]]:
+    yield from ()
+    return Page([])
 
 
 def _by_key(page: Page[DocumentHit]) -> Mapping[tuple[str, str], DocumentHit]:

@@ -28,8 +28,8 @@ class HybridSettings:
     Attributes:
         fusion: ``"rrf"`` adds up `weight / (rank_constant + rank)`: only ranks count, so scores of different scales
             need no tuning. ``"weighted"`` adds up `weight * score`, each leg's scores stretched to 0...1 beforehand.
-        vector_weight: The weight of the vector search; 0 leaves it out of the ranking.
-        text_weight: The weight of the full-text search.
+        vector_weight: The weight of the vector search; with 0 it is not made at all.
+        text_weight: The weight of the full-text search, the same.
         rank_constant: With ``"rrf"``: how little the first ranks count more than the next. 60 is the value of the paper
             that introduced it (Cormack, Clarke, Büttcher: "Reciprocal Rank Fusion", SIGIR 2009).
         vector_fetch_k: Hits taken from the vector search, 1 to 1000; by default four times the hits that are asked for,

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from tablestore import Condition, RowExistenceExpectation
+from typing_extensions import override
 
-from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection, connect
-from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time, check_order
-from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
-from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
-from langchain_tablestore_memory.core.failures import CONFLICT
+from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_count
+from langchain_tablestore_memory.core.closing import Closing
+from langchain_tablestore_memory.core.columns import MetaType
+from langchain_tablestore_memory.core.listing_arguments import check_order_with_times, recent_times, times_between
 from langchain_tablestore_memory.core.message_rows import decode_row
-from langchain_tablestore_memory.core.messages import MessageStore, TimeRange
+from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program
-from langchain_tablestore_memory.core.ranges import MAX_PAGE, StoredRow, collect
+from langchain_tablestore_memory.core.ranges import MAX_PAGE
 from langchain_tablestore_memory.core.record_searches import RecordSearches, message_index, session_index
-from langchain_tablestore_memory.core.records import Message, Order, Page, Session, microseconds_timestamp
-from langchain_tablestore_memory.core.schema import IndexScan, PreparedScan, with_tables
+from langchain_tablestore_memory.core.records import (
+    Message,
+    MetadataFilter,
+    Order,
+    Page,
+    Session,
+    microseconds_timestamp,
+)
+from langchain_tablestore_memory.core.schema import IndexScan, PreparedScan
 from langchain_tablestore_memory.core.search_index import drop_search_indexes, ensure_search_index
 from langchain_tablestore_memory.core.session_rows import (
-    UPDATE_TIME,
     decode_session,
-    encode_session,
-    is_session_metadata,
-    session_key,
 )
+from langchain_tablestore_memory.core.session_table import SessionTable
 from langchain_tablestore_memory.core.sessions import SessionRegistry
-from langchain_tablestore_memory.core.writes import RowWrite, delete_row, put_row, update_row, write_rows
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
-    InvalidArgumentError,
-    SessionNotFoundError,
-    WriteError,
 )
 
 if TYPE_CHECKING:
@@ -43,10 +42,8 @@ if TYPE_CHECKING:
 
     from langchain_tablestore_memory.core.search_fields import Filterable
 
-MetadataFilter = filters.Filter | Mapping[str, Any] | None
 
-
-class MemoryStore:
+class MemoryStore(Closing):
     """Sessions and messages of conversations, as plain records.
 
     A user has any number of sessions, a session any number of messages. Sessions are listed by when they were last
@@ -191,8 +188,7 @@ class MemoryStore:
             WriteError: It is not known to be stored.
         """
         _date(session)
-        columns = encode_session(session)
-        yield from self._write_session(put_row(self._table, _key(session), columns, name=_name(session)))
+        yield from self._rows.put(session)
 
     put_session, aput_session = operation(_put_session)
 
@@ -206,12 +202,7 @@ class MemoryStore:
             WriteError: It is not known to be stored.
         """
         _date(session)
-        columns = encode_session(session)
-        if METADATA_COLUMN in dict(columns):
-            # Metadata that shares one column has to be read, to leave the rest of it.
-            yield from self._merge_session(session, columns)
-        else:
-            yield from self._write_session(update_row(self._table, _key(session), columns, name=_name(session)))
+        yield from self._rows.merge(session)
 
     update_session, aupdate_session = operation(_update_session)
 
@@ -241,13 +232,13 @@ class MemoryStore:
 
         `SessionRegistry.delete_user` deletes the messages too.
         """
-        yield from self._delete_session_rows(check_id(user_id, "user_id"))
+        yield from self._rows.delete_all(check_id(user_id, "user_id"))
 
     delete_sessions, adelete_sessions = operation(_delete_sessions)
 
     def _delete_all_sessions(self) -> Program[None]:
         """Delete all sessions of all users and leave their messages."""
-        yield from self._delete_session_rows(None)
+        yield from self._rows.delete_all(None)
 
     delete_all_sessions, adelete_all_sessions = operation(_delete_all_sessions)
 
@@ -266,13 +257,18 @@ class MemoryStore:
             max_count: How many at the most.
             batch_size: Rows per request, 1 to 5000; chosen by default.
         """
-        return self._scan_sessions(check_id(user_id, "user_id"), metadata_filter, max_count, batch_size)
+        return self._rows.in_order_of_ids(
+            check_id(user_id, "user_id"),
+            metadata_filter=metadata_filter,
+            limit=check_optional_count(max_count, "max_count"),
+            page_size=check_optional_count(batch_size, "batch_size", at_most=MAX_PAGE),
+        )
 
     list_sessions, alist_sessions = listing(_list_sessions)
 
     def _list_all_sessions(self) -> PreparedScan[Session]:
         """Iterate over all sessions of all users."""
-        return self._scan_sessions(None, None, None, None)
+        return self._rows.in_order_of_ids(None, metadata_filter=None, limit=None, page_size=None)
 
     list_all_sessions, alist_all_sessions = listing(_list_all_sessions)
 
@@ -297,15 +293,15 @@ class MemoryStore:
             max_count: How many at the most.
             batch_size: Rows per request, 1 to 5000; chosen by default.
         """
-        since, until = _recent_times(inclusive_start_update_time, inclusive_end_update_time)
-        return self._sessions.recent(
+        since, until = recent_times(inclusive_start_update_time, inclusive_end_update_time)
+        return self._rows.recent(
             user_id,
             since=since,
             until=until,
             metadata_filter=metadata_filter,
-            limit=_optional_count(max_count, "max_count"),
+            limit=check_optional_count(max_count, "max_count"),
             needed=(),
-            page_size=_optional_count(batch_size, "batch_size", MAX_PAGE),
+            page_size=check_optional_count(batch_size, "batch_size", at_most=MAX_PAGE),
         )
 
     list_recent_sessions, alist_recent_sessions = listing(_list_recent_sessions)
@@ -334,23 +330,17 @@ class MemoryStore:
         Raises:
             CursorError: The token is malformed or was given out for another user.
         """
-        scope = self._sessions.recent_scope(user_id)
-        since, until = _recent_times(inclusive_start_update_time, inclusive_end_update_time)
-        scan = self._sessions.recent(
+        since, until = recent_times(inclusive_start_update_time, inclusive_end_update_time)
+        return self._rows.recent_page(
             user_id,
             since=since,
             until=until,
             metadata_filter=metadata_filter,
             limit=check_count(page_size, "page_size"),
-            start=None if next_token is None else decode_cursor(next_token, scope, (int, str)),
+            cursor=next_token,
             needed=(),
-            page_size=_optional_count(batch_size, "batch_size", MAX_PAGE),
+            page_size=check_optional_count(batch_size, "batch_size", at_most=MAX_PAGE),
         )
-        sessions = yield from collect(scan)
-        if scan.position is None:
-            return Page(sessions)
-        following = dict(scan.position)
-        return Page(sessions, encode_cursor(scope, (following[UPDATE_TIME], following["session_id"])))
 
     list_recent_sessions_paginated, alist_recent_sessions_paginated = operation(_list_recent_sessions_paginated)
 
@@ -448,14 +438,14 @@ class MemoryStore:
             max_count: How many at the most.
             batch_size: Rows per request, 1 to 5000; chosen by default.
         """
-        order = _order(order, inclusive_start_create_time, inclusive_end_create_time)
+        order = check_order_with_times(order, inclusive_start_create_time, inclusive_end_create_time)
         return self._messages._list(  # noqa: SLF001 - a listing of ours
             session_id,
-            times=_times(inclusive_start_create_time, inclusive_end_create_time, order),
+            times=times_between(inclusive_start_create_time, inclusive_end_create_time, order),
             order=order,
             metadata_filter=metadata_filter,
-            limit=_optional_count(max_count, "max_count"),
-            page_size=_optional_count(batch_size, "batch_size", MAX_PAGE),
+            limit=check_optional_count(max_count, "max_count"),
+            page_size=check_optional_count(batch_size, "batch_size", at_most=MAX_PAGE),
         )
 
     list_messages, alist_messages = listing(_list_messages)
@@ -494,15 +484,15 @@ class MemoryStore:
         Raises:
             CursorError: The token is malformed or was given out for another session or order.
         """
-        order = _order(order, inclusive_start_create_time, inclusive_end_create_time)
+        order = check_order_with_times(order, inclusive_start_create_time, inclusive_end_create_time)
         return self._messages.page(
             session_id,
             limit=check_count(page_size, "page_size"),
             cursor=next_token,
-            times=_times(inclusive_start_create_time, inclusive_end_create_time, order),
+            times=times_between(inclusive_start_create_time, inclusive_end_create_time, order),
             order=order,
             metadata_filter=metadata_filter,
-            page_size=_optional_count(batch_size, "batch_size", MAX_PAGE),
+            page_size=check_optional_count(batch_size, "batch_size", at_most=MAX_PAGE),
         )
 
     list_messages_paginated, alist_messages_paginated = operation(_list_messages_paginated)
@@ -537,86 +527,23 @@ class MemoryStore:
 
     # Closing
 
+    @override
     def close(self) -> None:
         """Close the connection, where it was made from `endpoint`; one that was given stays open."""
         if self._owns_connection:
             self._connection.close()
 
+    @override
     async def aclose(self) -> None:
         """Close the connection, where it was made from `endpoint`; one that was given stays open."""
         if self._owns_connection:
             await self._connection.aclose()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
     # Below here: rows
 
     @property
-    def _table(self) -> str:
-        return self._sessions.table_name
-
-    def _merge_session(self, session: Session, columns: Sequence[tuple[str, Any]]) -> Program[None]:
-        absent = Condition(RowExistenceExpectation.EXPECT_NOT_EXIST)
-        made = put_row(self._table, _key(session), columns, name=_name(session), condition=absent)
-        while True:
-            try:
-                yield from self._sessions._update(  # noqa: SLF001 - a program of ours
-                    session.session_id, session.user_id, metadata=session.metadata, update_time=session.update_time
-                )
-            except SessionNotFoundError:
-                try:
-                    yield from self._write_session(made)
-                except WriteError as error:
-                    # Somebody else has made it meanwhile.
-                    if error.code != CONFLICT:
-                        raise
-                    continue
-            return
-
-    def _write_session(self, row: RowWrite) -> Program[None]:
-        yield from with_tables(self._connection, (self._sessions.schema,), lambda: write_rows([row]))
-
-    def _scan_sessions(
-        self,
-        user_id: str | None,
-        metadata_filter: MetadataFilter,
-        max_count: int | None,
-        batch_size: int | None,
-    ) -> PreparedScan[Session]:
-        wanted = filters.parse(metadata_filter)
-        wants = filters.predicate(wanted)
-
-        def decode(row: StoredRow) -> Session | None:
-            session = decode_session(row)
-            return session if wants(session.metadata) else None
-
-        return self._sessions.scan(
-            user_id,
-            decode,
-            condition=filters.to_condition(wanted, columns=is_session_metadata, overflow_column=METADATA_COLUMN),
-            limit=_optional_count(max_count, "max_count"),
-            drops=bool(filters.fields(wanted)),
-            page_size=_optional_count(batch_size, "batch_size", MAX_PAGE),
-        )
-
-    def _delete_session_rows(self, user_id: str | None) -> Program[None]:
-        # Keys alone: a row that cannot be read as a session can be deleted all the same.
-        scan = self._sessions.scan(user_id, lambda row: row.key, columns=["user_id"])
-        while not scan.finished:
-            keys = yield from scan.fetch()
-            yield from write_rows(
-                [delete_row(self._table, list(key.items()), name=f"session {key['session_id']!r}") for key in keys]
-            )
+    def _rows(self) -> SessionTable:
+        return self._sessions.table
 
 
 def _connection(connection: Any, client: Any, settings: Mapping[str, Any]) -> tuple[Connection, bool]:
@@ -632,39 +559,3 @@ def _date(session: Session) -> None:
     # As in tablestore-for-agent-memory, None stands for now.
     if getattr(session, "update_time", 0) is None:
         session.update_time = microseconds_timestamp()
-
-
-def _order(order: Order | None, *times: int | None) -> Order:
-    if order is None and any(time is not None for time in times):
-        raise InvalidArgumentError("order is required with a create_time: it says at which end to begin. Give one.")
-    return Order.DESC if order is None else check_order(order)
-
-
-def _recent_times(start: int | None, end: int | None) -> tuple[int | None, int | None]:
-    """The earliest and the latest time of sessions that are listed from the latest on."""
-    latest = check_optional_time(start, "inclusive_start_update_time")
-    earliest = check_optional_time(end, "inclusive_end_update_time")
-    if latest is not None and earliest is not None and earliest > latest:
-        raise InvalidArgumentError(
-            f"inclusive_start_update_time ({latest}) is earlier than inclusive_end_update_time ({earliest}). The "
-            "latest session is the first one: swap them."
-        )
-    return earliest, latest
-
-
-def _times(start: int | None, end: int | None, order: Order) -> TimeRange:
-    start = check_optional_time(start, "inclusive_start_create_time")
-    end = check_optional_time(end, "inclusive_end_create_time")
-    return TimeRange(start, end) if order is Order.ASC else TimeRange(end, start)
-
-
-def _optional_count(value: int | None, name: str, at_most: int | None = None) -> int | None:
-    return None if value is None else check_count(value, name, at_most=at_most)
-
-
-def _key(session: Session) -> list[tuple[str, Any]]:
-    return session_key(session.user_id, session.session_id)
-
-
-def _name(session: Session) -> str:
-    return f"session {session.session_id!r}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from tablestore import INF_MAX, INF_MIN
 
 from langchain_tablestore_memory.core.checks import check_id, check_time
 from langchain_tablestore_memory.core.columns import (
@@ -17,8 +20,7 @@ from langchain_tablestore_memory.core.columns import (
     split_text,
 )
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow
-from langchain_tablestore_memory.core.records import Message
-from langchain_tablestore_memory.core.writes import MAX_BYTES, RowWrite
+from langchain_tablestore_memory.core.records import Message, Order
 from langchain_tablestore_memory.errors import InvalidArgumentError
 
 CONTENT = "content"
@@ -29,6 +31,30 @@ _RESERVED = frozenset({*_KEY, CONTENT})
 _OWN_COLUMNS = frozenset(
     name for column in (CONTENT, BODY, METADATA_COLUMN) for name in (column, *continuation_columns(column))
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A range of times, both ends included; None is open.
+
+    Attributes:
+        first: The earliest time, in microseconds.
+        last: The latest time, in microseconds.
+    """
+
+    first: int | None = None
+    last: int | None = None
+
+    def key_bounds(self, order: Order) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Start and end of the range, as the two key columns after the partition key, in reading direction."""
+        low = (INF_MIN if self.first is None else self.first, INF_MIN)
+        high = (INF_MAX if self.last is None else self.last, INF_MAX)
+        return (low, high) if order is Order.ASC else (high, low)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no time is in it."""
+        return self.first is not None and self.last is not None and self.first > self.last
 
 
 def message_columns(message: Message) -> list[tuple[str, Any]]:
@@ -74,19 +100,6 @@ def check_message(message: Any) -> None:
     if not isinstance(message.metadata, Mapping):
         raise InvalidArgumentError(
             f"The metadata of {message_name(message)} is a {type(message.metadata).__name__}. Give a dict."
-        )
-
-
-def check_size(row: RowWrite) -> None:
-    """Check that a row fits in one request.
-
-    Raises:
-        InvalidArgumentError: It does not.
-    """
-    if row.size > MAX_BYTES:
-        raise InvalidArgumentError(
-            f"The row of {row.name} takes {row.size} bytes. Tablestore takes at most {MAX_BYTES} in one row written: "
-            "keep large files elsewhere, such as OSS, and store their address."
         )
 
 

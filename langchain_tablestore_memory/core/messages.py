@@ -2,95 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tablestore import INF_MAX, INF_MIN, Condition, RowExistenceExpectation
+from tablestore import INF_MAX, INF_MIN
 
 from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_id, check_order, check_time, check_ttl
 from langchain_tablestore_memory.core.columns import (
     METADATA_COLUMN,
-    continuation_columns,
 )
 from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
-from langchain_tablestore_memory.core.failures import CONFLICT, is_missing_table
+from langchain_tablestore_memory.core.failures import is_missing_table
 from langchain_tablestore_memory.core.message_rows import (
-    BODY,
-    CONTENT,
+    TimeRange,
     check_message,
-    check_size,
     decode_row,
     is_message_metadata,
-    is_own_column,
-    merged,
     message_columns,
-    message_key,
     message_keys,
-    message_name,
 )
+from langchain_tablestore_memory.core.message_table import MessageTable
 from langchain_tablestore_memory.core.operations import listing, operation
-from langchain_tablestore_memory.core.programs import Call, Program, Sleep, Together
+from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect
-from langchain_tablestore_memory.core.records import Message, Order, Page, microseconds_timestamp
+from langchain_tablestore_memory.core.records import Message, MetadataFilter, Order, Page, microseconds_timestamp
 from langchain_tablestore_memory.core.schema import (
     LocalIndex,
     PreparedScan,
     TableSchema,
-    drop_table,
-    ensure_table,
-    with_table,
-    with_tables,
 )
 from langchain_tablestore_memory.core.writes import (
     RowWrite,
-    column_changes,
-    column_unchanged,
-    delete_row,
-    put_row,
-    update_row,
     write_rows,
 )
-from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError, WriteError
+from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     import tablestore
 
-    from langchain_tablestore_memory.core.schema import Table
 
-_UPDATE_ATTEMPTS = 10
 _DELETE_BATCH = 1600
 """Keys read before they are deleted: eight write requests, which go out together."""
-_SINGLE_LOOKUPS = 8
-"""Message ids that are looked up one by one: as many requests as go out together."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimeRange:
-    """A range of times, both ends included; None is open.
-
-    Attributes:
-        first: The earliest time, in microseconds.
-        last: The latest time, in microseconds.
-    """
-
-    first: int | None = None
-    last: int | None = None
-
-    def key_bounds(self, order: Order) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-        """Start and end of the range, as the two key columns after the partition key, in reading direction."""
-        low = (INF_MIN if self.first is None else self.first, INF_MIN)
-        high = (INF_MAX if self.last is None else self.last, INF_MAX)
-        return (low, high) if order is Order.ASC else (high, low)
-
-    @property
-    def empty(self) -> bool:
-        """Whether no time is in it."""
-        return self.first is not None and self.last is not None and self.first > self.last
 
 
 class MessageStore:
@@ -123,7 +79,7 @@ class MessageStore:
         ttl: int | timedelta | None = None,
     ) -> None:
         self._connection = Connection.of(connection)
-        self.schema = TableSchema(
+        schema = TableSchema(
             table_name,
             primary_key=(("session_id", "STRING"), ("create_time", "INTEGER"), ("message_id", "STRING")),
             indexes=(
@@ -131,11 +87,17 @@ class MessageStore:
             ),
             time_to_live=check_ttl(ttl),
         )
+        self.table = MessageTable(self._connection, schema)
 
     @property
     def table_name(self) -> str:
         """The table."""
-        return self.schema.name
+        return self.table.name
+
+    @property
+    def schema(self) -> TableSchema:
+        """The table, as it is wanted."""
+        return self.table.schema
 
     # Setting up
 
@@ -147,14 +109,13 @@ class MessageStore:
         Raises:
             SchemaMismatchError: A table of this name has another primary key or time to live.
         """
-        self._connection.tables[self.schema] = yield from ensure_table(self.schema)
+        yield from self.table.setup()
 
     setup, asetup = operation(_setup)
 
     def _drop(self) -> Program[None]:
         """Delete the table with everything in it."""
-        self._connection.tables.pop(self.schema, None)
-        yield from drop_table(self.schema)
+        yield from self.table.drop()
 
     drop, adrop = operation(_drop)
 
@@ -166,7 +127,7 @@ class MessageStore:
         Raises:
             InvalidArgumentError: A message cannot be stored; it is named.
         """
-        return [self._write(message) for message in messages]
+        return [self.table.put(message) for message in messages]
 
     def _put(self, messages: Iterable[Message]) -> Program[None]:
         """Store messages. One whose key exists is replaced.
@@ -191,7 +152,7 @@ class MessageStore:
         # Requests of one call overtake each other: only the last message of a key may be written.
         latest = {(message.session_id, message.create_time, message.message_id): message for message in messages}
         rows = self.writes(list(latest.values()))
-        yield from self._prepared(lambda: write_rows(rows))
+        yield from self.table.prepared(lambda: write_rows(rows))
 
     put, aput = operation(_put)
 
@@ -207,14 +168,14 @@ class MessageStore:
         """
         check_message(message)
         if message.create_time is None:
-            times = yield from self._locate(message.session_id, message.message_id)
+            times = yield from self.table.times_of(message.session_id, message.message_id)
             message.create_time = times[-1] if times else microseconds_timestamp()
         columns = message_columns(message)
-        if columns and METADATA_COLUMN not in dict(columns) and self._updatable:
-            row = self._update_write(message, columns)
-            yield from self._prepared(lambda: write_rows([row]))
+        if columns and METADATA_COLUMN not in dict(columns) and self.table.updatable:
+            row = self.table.update(message, columns)
+            yield from self.table.prepared(lambda: write_rows([row]))
         else:
-            yield from self._update_read(message)
+            yield from self.table.update_read(message)
 
     update, aupdate = operation(_update)
 
@@ -232,7 +193,7 @@ class MessageStore:
         check_id(message_id, "message_id")
         if create_time is not None:
             return (yield from self._read(conversation, check_time(create_time, "create_time"), message_id))
-        for time in reversed((yield from self._locate(conversation, message_id))):
+        for time in reversed((yield from self.table.times_of(conversation, message_id))):
             message = yield from self._read(conversation, time, message_id)
             if message is not None:
                 return message
@@ -246,7 +207,7 @@ class MessageStore:
         *,
         times: TimeRange | None = None,
         order: Order = Order.DESC,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        metadata_filter: MetadataFilter = None,
         limit: int | None = None,
         page_size: int | None = None,
     ) -> PreparedScan[Message]:
@@ -280,7 +241,7 @@ class MessageStore:
         *,
         times: TimeRange | None = None,
         order: Order = Order.DESC,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        metadata_filter: MetadataFilter = None,
         limit: int | None = None,
         page_size: int | None = None,
     ) -> PreparedScan[Message]:
@@ -311,7 +272,7 @@ class MessageStore:
         cursor: str | None = None,
         times: TimeRange | None = None,
         order: Order = Order.DESC,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        metadata_filter: MetadataFilter = None,
         page_size: int | None = None,
     ) -> Program[Page[Message]]:
         """One page of `list`; its cursor leads to the next.
@@ -344,14 +305,24 @@ class MessageStore:
         *,
         order: Order,
         limit: int,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        included: bool = False,
+        metadata_filter: MetadataFilter = None,
     ) -> Program[tuple[Sequence[Message], bool]]:
-        """Messages next to a key (time and message id), that one left out; from the first one on where None.
+        """Messages next to a key (time and message id); from the first one on where None.
+
+        Args:
+            conversation: The conversation.
+            boundary: The key.
+            order: On which side of it.
+            limit: How many at the most.
+            included: Whether the message of that key is one of them.
+            metadata_filter: Which metadata.
 
         Returns:
             The messages, in reading order, and whether more follow.
         """
-        extra = 1 if boundary is None else 2
+        skips = boundary is not None and not included
+        extra = 2 if skips else 1
         scan = self.list_from(
             conversation,
             boundary,
@@ -361,7 +332,7 @@ class MessageStore:
             page_size=min(limit + extra, MAX_PAGE) if metadata_filter is None else None,
         )
         found = yield from collect(scan)
-        messages = [m for m in found if boundary is None or [m.create_time, m.message_id] != list(boundary)]
+        messages = [m for m in found if not (skips and [m.create_time, m.message_id] == list(boundary or ()))]
         return messages[:limit], len(messages) > limit
 
     def _list_all(self) -> PreparedScan[Message]:
@@ -378,7 +349,7 @@ class MessageStore:
         end: KeyColumns,
         *,
         order: Order,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        metadata_filter: MetadataFilter = None,
         limit: int | None = None,
         page_size: int | None = None,
     ) -> PreparedScan[Message]:
@@ -409,7 +380,7 @@ class MessageStore:
         """Count the messages of a conversation. Reads all its keys, 5000 per request."""
         check_id(conversation, "session_id")
         count = 0
-        scan = self._scan_keys(
+        scan = self.table.keys(
             message_keys(conversation, INF_MIN, INF_MIN), message_keys(conversation, INF_MAX, INF_MAX)
         )
         try:
@@ -436,11 +407,11 @@ class MessageStore:
         check_id(conversation, "session_id")
         check_id(message_id, "message_id")
         if create_time is None:
-            times = yield from self._locate(conversation, message_id)
+            times = yield from self.table.times_of(conversation, message_id)
         else:
             times = [check_time(create_time, "create_time")]
-        rows = [self._delete_write(message_keys(conversation, time, message_id)) for time in times]
-        yield from self._prepared(lambda: write_rows(rows))
+        rows = [self.table.delete(message_keys(conversation, time, message_id)) for time in times]
+        yield from self.table.prepared(lambda: write_rows(rows))
 
     delete, adelete = operation(_delete)
 
@@ -462,11 +433,11 @@ class MessageStore:
     def _delete_range(self, start: KeyColumns, end: KeyColumns) -> Program[int]:
         """Delete all messages between two keys. Where there is no table there is nothing to delete."""
         deleted = 0
-        scan = self._scan_keys(start, end, page_size=_DELETE_BATCH)
+        scan = self.table.keys(start, end, page_size=_DELETE_BATCH)
         try:
             while not scan.finished:
                 keys = yield from scan.fetch()
-                yield from write_rows([self._delete_write(key) for key in keys])
+                yield from write_rows([self.table.delete(key) for key in keys])
                 deleted += len(keys)
         except ServiceError as error:
             if not is_missing_table(error):
@@ -489,153 +460,9 @@ class MessageStore:
 
     # Below here: rows and keys
 
-    @property
-    def _updatable(self) -> bool:
-        return self.schema.time_to_live == -1
-
-    def _prepared(self, make: Any) -> Program[Any]:
-        """Run a program; a missing table is made, and the program run again."""
-        return with_tables(self._connection, (self.schema,), make)
-
-    def _locate(self, conversation: str, message_id: str) -> Program[Sequence[int]]:
-        """The times under which a message id is stored, oldest first; more than one where it was put twice."""
-
-        def find(table: Table) -> Program[Sequence[int]]:
-            index = table.index(self.schema.indexes[0])
-            scan: Scan[int] = Scan(
-                index.name,
-                [("session_id", conversation), ("message_id", message_id), ("create_time", INF_MIN)],
-                [("session_id", conversation), ("message_id", message_id), ("create_time", INF_MAX)],
-                lambda row: row.key["create_time"],
-            )
-            return collect(scan)
-
-        return with_table(self._connection, self.schema, find)
-
-    def locate_all(self, conversation: str, message_ids: Collection[str]) -> Program[dict[str, int]]:
-        """The time of each of these message ids that is stored, the latest where there are several."""
-        left = sorted(set(message_ids))
-        times: dict[str, int] = {}
-        if len(left) > _SINGLE_LOOKUPS:
-            # In the index they are next to each other, but for other ids between them: one page may well hold all.
-            times, end = yield from self._locate_between(conversation, left[0], left[-1])
-            left = [] if end is None else [message_id for message_id in left if message_id >= end]
-        if left:
-            found = yield Together([self._locate(conversation, message_id) for message_id in left])
-            times.update({message_id: each[-1] for message_id, each in zip(left, found, strict=True) if each})
-        return {message_id: times[message_id] for message_id in message_ids if message_id in times}
-
-    def _locate_between(self, conversation: str, low: str, high: str) -> Program[tuple[dict[str, int], str | None]]:
-        """The times of the message ids from `low` on, up to `high` or as far as one page goes, and the id after it."""
-
-        def find(table: Table) -> Program[tuple[dict[str, int], str | None]]:
-            index = table.index(self.schema.indexes[0])
-            scan: Scan[tuple[str, int]] = Scan(
-                index.name,
-                [("session_id", conversation), ("message_id", low), ("create_time", INF_MIN)],
-                [("session_id", conversation), ("message_id", high), ("create_time", INF_MAX)],
-                lambda row: (row.key["message_id"], row.key["create_time"]),
-            )
-            # Oldest first, so that the latest one stays.
-            times = dict((yield from scan.fetch()))
-            return times, None if scan.position is None else dict(scan.position)["message_id"]
-
-        return with_table(self._connection, self.schema, find)
-
     def _read(self, conversation: str, create_time: int, message_id: str) -> Program[Message | None]:
-        row = yield from self._read_row(message_keys(conversation, create_time, message_id))
+        row = yield from self.table.read_row(message_keys(conversation, create_time, message_id))
         return None if row is None else decode_row(row)
-
-    def _read_row(self, key: KeyColumns) -> Program[StoredRow | None]:
-        _, row, _ = yield from self._prepared(lambda: _call("get_row", self.table_name, key, max_version=1))
-        return None if row is None else StoredRow.of(row)
-
-    def _update_read(self, changes: Message) -> Program[None]:
-        """Update a message that has to be read for it: metadata shares one column, or the table takes no updates.
-
-        What others change meanwhile is kept, except in tables that take no updates: there the whole row is replaced.
-        """
-        for attempt in range(1, _UPDATE_ATTEMPTS + 1):
-            row = yield from self._read_row(message_key(changes))
-            if row is None:
-                write: RowWrite | None = self._write(changes, Condition(RowExistenceExpectation.EXPECT_NOT_EXIST))
-            else:
-                write = self._merge_write(row, merged(decode_row(row), changes))
-            if write is None:
-                return
-            try:
-                yield from write_rows([write])
-            except WriteError as error:
-                if error.code != CONFLICT:
-                    raise
-                yield Sleep(self._connection.retry.delay(attempt))
-            else:
-                return
-        raise WriteError(
-            f"{message_name(changes)} was changed by others each time it was to be updated. Try again.",
-            failed=[message_name(changes)],
-            api="batch_write_row",
-        )
-
-    def _merge_write(self, row: StoredRow, message: Message) -> RowWrite | None:
-        """The write that makes a message of the row as it was read; None if it is one already."""
-        whole = self._write(message)
-        if not self._updatable:
-            return whole
-        stored = {name: value for name, value in row.columns.items() if is_own_column(name)}
-        put, delete = column_changes(stored, dict(message_columns(message)))
-        if not put and not delete:
-            return None
-        unchanged = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, METADATA_COLUMN))
-        return update_row(
-            self.table_name, message_key(message), put, name=message_name(message), delete=delete, condition=unchanged
-        )
-
-    def _scan_keys(self, start: KeyColumns, end: KeyColumns, *, page_size: int | None = None) -> Scan[KeyColumns]:
-        # Naming a key column gives rows without their attributes.
-        return Scan(
-            self.table_name,
-            start,
-            end,
-            lambda row: list(row.key.items()),
-            columns=["session_id"],
-            page_size=page_size,
-        )
-
-    def _write(self, message: Message, condition: Condition | None = None) -> RowWrite:
-        check_message(message)
-        if message.create_time is None:
-            raise InvalidArgumentError(f"{message_name(message)} has no create_time. Set one.")
-        row = put_row(
-            self.table_name,
-            message_key(message),
-            message_columns(message),
-            name=message_name(message),
-            condition=condition,
-        )
-        check_size(row)
-        return row
-
-    def _update_write(self, message: Message, columns: Sequence[tuple[str, Any]]) -> RowWrite:
-        written = {name for name, _ in columns}
-        # What is left of a longer text would otherwise stay behind a new, shorter one.
-        stale = [
-            name
-            for column in (CONTENT, BODY)
-            if column in written
-            for name in continuation_columns(column)
-            if name not in written
-        ]
-        row = update_row(self.table_name, message_key(message), columns, name=message_name(message), delete=stale)
-        check_size(row)
-        return row
-
-    def _delete_write(self, key: KeyColumns) -> RowWrite:
-        return delete_row(self.table_name, key, name=f"message {key[2][1]!r}")
 
     # Last, because the name hides the built-in one in the class body.
     list, alist = listing(_list)
-
-
-def _call(api: str, *args: Any, **kwargs: Any) -> Program[Any]:
-    return (yield Call(api, *args, **kwargs))

@@ -14,10 +14,10 @@ run(read_title("u1", "s1"), client, RetryPolicy())
 await arun(read_title("u1", "s1"), async_client, RetryPolicy())
 ```
 
-The steps are `Call` and `WriteRows` (requests), `Together` (programs to run at the same time), `Sleep`, and `Outside`
-(calls of something else, such as an embedding model). How often a request is attempted again, and what its failure
-becomes, is decided here as well: the SDK's own retry policies repeat neither `UpdateRow` nor `Search` nor anything
-after a network failure.
+The steps are `Call` and `WriteRows` (requests), `Together` (programs to run at the same time), `Flow` (the same, found
+as they go), `Sleep`, and `Outside` (calls of something else, such as an embedding model). How often a request is
+attempted again, and what its failure becomes, is decided here as well: the SDK's own retry policies repeat neither
+`UpdateRow` nor `Search` nor anything after a network failure.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -159,6 +159,24 @@ class Together:
     programs: Sequence[Program[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Programs of which several are under way at any time, found one by one.
+
+    Where `Together` waits for all before anything follows, here one starts as soon as another has ended. It is over
+    when there is no next program and none is under way. After a failure no more are asked for; those under way run to
+    their end, then it is raised.
+
+    Attributes:
+        next: Gives the program to start next, or None where there is none as long as none of those under way ends. Not
+            called while it runs.
+        limit: How many are under way at the most.
+    """
+
+    next: Callable[[], Program[Any] | None]
+    limit: int
+
+
 class Request(Protocol):
     """What a program may ask of the service: it knows how it is attempted."""
 
@@ -167,7 +185,7 @@ class Request(Protocol):
         ...
 
 
-Step = Request | Together | Sleep | Outside
+Step = Request | Together | Flow | Sleep | Outside
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -257,7 +275,37 @@ def _perform(step: Any, client: tablestore.OTSClient, policy: RetryPolicy) -> An
         with ThreadPoolExecutor(min(TOGETHER_LIMIT, len(step.programs) or 1)) as pool:
             futures = [pool.submit(run, program, client, policy) for program in step.programs]
         return [future.result() for future in futures]
+    if isinstance(step, Flow):
+        return _run_flow(step, client, policy)
     return run(step.attempts(policy), client, policy)
+
+
+def _run_flow(flow: Flow, client: tablestore.OTSClient, policy: RetryPolicy) -> None:
+    running: set[Future[Any]] = set()
+    failures: list[BaseException] = []
+    with ThreadPoolExecutor(flow.limit) as pool:
+        while True:
+            if not failures:
+                found = _found(flow, len(running))
+                if len(found) == 1 and not running:
+                    # Alone, it needs no thread.
+                    run(found[0], client, policy)
+                    continue
+                running.update(pool.submit(run, program, client, policy) for program in found)
+            if not running:
+                break
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            failures += [error for future in done if (error := future.exception()) is not None]
+    if failures:
+        raise failures[0]
+
+
+def _found(flow: Flow, running: int) -> list[Program[Any]]:
+    """The programs that there is room for."""
+    found: list[Program[Any]] = []
+    while running + len(found) < flow.limit and (program := flow.next()) is not None:
+        found.append(program)
+    return found
 
 
 async def arun(program: Program[T], client: tablestore.AsyncOTSClient, policy: RetryPolicy) -> T:
@@ -290,4 +338,28 @@ async def _aperform(step: Any, client: tablestore.AsyncOTSClient, policy: RetryP
             if isinstance(outcome, BaseException):
                 raise outcome
         return outcomes
+    if isinstance(step, Flow):
+        return await _arun_flow(step, client, policy)
     return await arun(step.attempts(policy), client, policy)
+
+
+async def _arun_flow(flow: Flow, client: tablestore.AsyncOTSClient, policy: RetryPolicy) -> None:
+    running: set[asyncio.Task[Any]] = set()
+    failures: list[BaseException] = []
+    try:
+        while True:
+            if not failures:
+                running.update(
+                    asyncio.create_task(arun(program, client, policy)) for program in _found(flow, len(running))
+                )
+            if not running:
+                break
+            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            failures += [error for task in done if (error := task.exception()) is not None]
+    finally:
+        # Where this is cancelled, or `next` fails, nothing stays under way.
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    if failures:
+        raise failures[0]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from tablestore import Direction
 
+from langchain_tablestore_memory.filters import Filter
+
 T = TypeVar("T")
+
+MetadataFilter = Filter | Mapping[str, Any] | None
+"""Which metadata: a dict, or what is made with `langchain_tablestore_memory.Filters`; None for any."""
 
 DEFAULT_USER = "default"
 """The user of conversations for which none is named."""

@@ -91,7 +91,7 @@ class Table:
         return self.indexes[wanted.primary_key]
 
 
-def ensure_table(schema: TableSchema) -> Program[Table]:
+def ensure_table(connection: Connection, schema: TableSchema) -> Program[Table]:
     """Create what is missing, attach to what exists, verify it, and wait until it is ready.
 
     Several processes may do so at once.
@@ -112,11 +112,13 @@ def ensure_table(schema: TableSchema) -> Program[Table]:
     # Reading by an index may be refused longer than reading the table.
     for index in schema.indexes if not existed else missing:
         yield from _wait_until_readable(table.index(index).name, index.primary_key)
+    connection.tables[schema] = table
     return table
 
 
-def drop_table(schema: TableSchema) -> Program[None]:
+def drop_table(connection: Connection, schema: TableSchema) -> Program[None]:
     """Delete the table with its indexes and all its rows. A missing table is fine."""
+    connection.tables.pop(schema, None)
     try:
         yield Call("delete_table", schema.name)
     except ServiceError as error:
@@ -136,8 +138,7 @@ def with_table(connection: Connection, schema: TableSchema, make: Callable[[Tabl
         except ServiceError as error:
             if not is_missing_table(error):
                 raise
-    connection.tables[schema] = table = yield from ensure_table(schema)
-    return (yield from make(table))
+    return (yield from make((yield from ensure_table(connection, schema))))
 
 
 def with_tables(connection: Connection, schemas: tuple[TableSchema, ...], make: Callable[[], Program[T]]) -> Program[T]:
@@ -148,7 +149,7 @@ def with_tables(connection: Connection, schemas: tuple[TableSchema, ...], make: 
         if not is_missing_table(error):
             raise
     for schema in schemas:
-        connection.tables[schema] = yield from ensure_table(schema)
+        yield from ensure_table(connection, schema)
     return (yield from make())
 
 

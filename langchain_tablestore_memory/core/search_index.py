@@ -101,7 +101,7 @@ def ensure_search_index(connection: Connection, schema: SearchIndexSchema) -> Pr
     Raises:
         SchemaMismatchError: What exists is not what is wanted; says what differs and what to do.
     """
-    connection.tables[schema.table] = yield from ensure_table(schema.table)
+    yield from ensure_table(connection, schema.table)
     found = yield from _find(schema)
     if found is None:
         yield from _create(schema)
@@ -147,7 +147,6 @@ def with_search_index(
 def drop_search_indexes(connection: Connection, schema: SearchIndexSchema) -> Program[None]:
     """Delete all search indexes of the table, which otherwise cannot be deleted. A missing table is fine."""
     connection.search_indexes.pop(schema, None)
-    connection.tables.pop(schema.table, None)
     for name in (yield from _names(schema.table.name)):
         try:
             yield Call("delete_search_index", schema.table.name, name)
@@ -283,6 +282,10 @@ def _difference(schema: SearchIndexSchema, index: SearchIndex, existing: Mapping
     if index.routing and not schema.routing:
         # Without naming one, searches would show everybody's rows.
         return f"is partitioned by {', '.join(index.routing)}: its rows have owners. Give enable_multi_tenant=True."
+    if schema.routing and index.routing != schema.routing:
+        # Whoever opens it without tenants would be shown the rows of all of them.
+        owners = ", ".join(schema.routing)
+        return f"is not partitioned by {owners}: its rows have no owners. Keep documents of tenants in another table."
     another = "Give another search_index_name: a second index is then built over the rows that exist."
     for wanted in schema.declared:
         name = wanted.field_name

@@ -93,6 +93,11 @@ def session_key(user_id: Any, session_id: Any) -> KeyColumns:
     return [("user_id", user_id), ("session_id", session_id)]
 
 
+def session_name(session_id: str) -> str:
+    """What a session is called in errors."""
+    return f"session {session_id!r}"
+
+
 def is_session_metadata(name: str) -> bool:
     """Whether metadata of this name can be a column of its own."""
     return is_metadata_column(name, reserved=_RESERVED)

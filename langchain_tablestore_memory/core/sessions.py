@@ -4,45 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from tablestore import INF_MAX, INF_MIN, Condition, Row, RowExistenceExpectation
+from tablestore import INF_MIN, Condition, Row, RowExistenceExpectation
 
-from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import (
     MAX_KEY_BYTES,
+    Time,
     check_count,
     check_id,
     check_keys,
     check_mapping,
+    check_optional_count,
     check_optional_time,
     check_time,
 )
-from langchain_tablestore_memory.core.columns import METADATA_COLUMN, MetaType
+from langchain_tablestore_memory.core.columns import MetaType
 from langchain_tablestore_memory.core.conversations import conversation_of, user_conversations
-from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Call, Program, Sleep, Together
-from langchain_tablestore_memory.core.ranges import Scan, StoredRow, collect, read_rows
-from langchain_tablestore_memory.core.records import DEFAULT_USER, Page, Session, microseconds_timestamp
+from langchain_tablestore_memory.core.ranges import StoredRow
+from langchain_tablestore_memory.core.records import DEFAULT_USER, MetadataFilter, Page, Session, microseconds_timestamp
 from langchain_tablestore_memory.core.schema import (
     IndexScan,
-    PreparedScan,
-    Table,
-    drop_table,
-    ensure_table,
-    with_tables,
+    TableSchema,
 )
 from langchain_tablestore_memory.core.session_rows import (
     CONVERSATION,
     MESSAGE_COUNT,
     OPENING,
-    OWN_COLUMNS,
     PREVIEW,
     TITLE,
     UPDATE_TIME,
@@ -51,23 +46,19 @@ from langchain_tablestore_memory.core.session_rows import (
     decode_session,
     encode_session,
     excerpt,
-    index_key,
-    is_session_metadata,
-    session_changes,
     session_key,
+    session_name,
     session_schema,
 )
-from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, delete_row, update_row, write_rows
+from langchain_tablestore_memory.core.session_table import UPDATE_ATTEMPTS, SessionTable, no_session
+from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, update_row
 from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError, SessionNotFoundError
 
 if TYPE_CHECKING:
     import tablestore
 
-T = TypeVar("T")
-Time = int | datetime
 
 _MAX_PAGE = 1000
-_UPDATE_ATTEMPTS = 10
 
 
 class SessionRegistry:
@@ -103,12 +94,17 @@ class SessionRegistry:
     ) -> None:
         self._connection = Connection.of(connection)
         self._messages = MessageStore(self._connection, table_name=message_table)
-        self.schema = session_schema(session_table, index_name, metadata_columns or {})
+        self.table = SessionTable(self._connection, session_schema(session_table, index_name, metadata_columns or {}))
 
     @property
     def table_name(self) -> str:
         """The session table."""
-        return self.schema.name
+        return self.table.name
+
+    @property
+    def schema(self) -> TableSchema:
+        """The session table, as it is wanted."""
+        return self.table.schema
 
     # Setting up
 
@@ -120,14 +116,13 @@ class SessionRegistry:
         Raises:
             SchemaMismatchError: A table of this name has another primary key.
         """
-        self._connection.tables[self.schema] = yield from ensure_table(self.schema)
+        yield from self.table.setup()
 
     setup, asetup = operation(_setup)
 
     def _drop(self) -> Program[None]:
         """Delete the session table with everything in it."""
-        self._connection.tables.pop(self.schema, None)
-        yield from drop_table(self.schema)
+        yield from self.table.drop()
 
     drop, adrop = operation(_drop)
 
@@ -167,7 +162,7 @@ class SessionRegistry:
         row = Row(session_key(user_id, session.session_id), columns)
         absent = Condition(RowExistenceExpectation.EXPECT_NOT_EXIST)
         try:
-            yield from self._call("put_row", row, absent)
+            yield from self.table.call("put_row", row, absent)
         except ServiceError as error:
             if error.code != CONFLICT:
                 raise
@@ -183,7 +178,7 @@ class SessionRegistry:
 
     def _get(self, session_id: str, user_id: str = DEFAULT_USER) -> Program[Session | None]:
         """Read one session with all its metadata; None if there is none."""
-        row = yield from self._read(session_id, user_id)
+        row = yield from self.table.read(session_id, user_id)
         return None if row is None else decode_session(row)
 
     get, aget = operation(_get)
@@ -212,32 +207,12 @@ class SessionRegistry:
         Raises:
             SessionNotFoundError: There is no such session.
         """
-        time = check_optional_time(update_time, UPDATE_TIME)
-        given, removed = check_mapping(metadata, "metadata"), check_keys(remove, "remove")
-        for attempt in range(1, _UPDATE_ATTEMPTS + 1):
-            row = yield from self._read(session_id, user_id)
-            if row is None:
-                raise SessionNotFoundError(_no_session(session_id))
-            session = decode_session(row)
-            session.metadata = {k: v for k, v in {**session.metadata, **given}.items() if k not in removed}
-            session.update_time = session.update_time if time is None else time
-            changes = session_changes(row, session)
-            if not changes:
-                return session
-            # Only metadata that shares one column can collide with another writer's.
-            condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, METADATA_COLUMN))
-            key = session_key(check_id(user_id, "user_id"), session_id)
-            try:
-                yield Call("update_row", self.table_name, Row(key, changes), condition)
-            except ServiceError as error:
-                if error.code != CONFLICT:
-                    raise
-                yield Sleep(self._connection.retry.delay(attempt))
-            else:
-                return session
-        raise ServiceError(
-            f"Session {session_id!r} was changed by others each time it was to be updated. Try again.",
-            api="update_row",
+        return self.table.update(
+            session_id,
+            user_id,
+            metadata=check_mapping(metadata, "metadata"),
+            remove=check_keys(remove, "remove"),
+            update_time=check_optional_time(update_time, UPDATE_TIME),
         )
 
     update, aupdate = operation(_update)
@@ -248,7 +223,7 @@ class SessionRegistry:
         Raises:
             SessionNotFoundError: There is no such session.
         """
-        yield from self._change(session_id, user_id, [(TITLE, check_title(title))])
+        yield from self.table.change(session_id, user_id, [(TITLE, check_title(title))])
 
     rename, arename = operation(_rename)
 
@@ -264,7 +239,7 @@ class SessionRegistry:
             SessionNotFoundError: There is no such session.
         """
         time = microseconds_timestamp() if update_time is None else check_time(update_time, UPDATE_TIME)
-        yield from self._change(session_id, user_id, [(UPDATE_TIME, time)])
+        yield from self.table.change(session_id, user_id, [(UPDATE_TIME, time)])
 
     touch, atouch = operation(_touch)
 
@@ -293,12 +268,10 @@ class SessionRegistry:
             user_id: Its user.
             messages: Whether to delete its messages as well.
         """
-        row = yield from self._read(session_id, user_id)
+        row = yield from self.table.read(session_id, user_id)
         if messages:
             yield from self._delete_messages(row, session_id, user_id)
-        yield from with_tables(
-            self._connection, (self.schema,), lambda: write_rows([self._delete_write(user_id, session_id)])
-        )
+        yield from self.table.delete([(user_id, session_id)])
 
     delete, adelete = operation(_delete)
 
@@ -310,7 +283,7 @@ class SessionRegistry:
         *,
         since: Time | None = None,
         until: Time | None = None,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        metadata_filter: MetadataFilter = None,
         limit: int = 20,
         cursor: str | None = None,
         full: bool = False,
@@ -334,22 +307,15 @@ class SessionRegistry:
             CursorError: The cursor is malformed or was given out for another user.
         """
         check_count(limit, "limit", at_most=_MAX_PAGE)
-        scope = self.recent_scope(user_id)
-        start = None if cursor is None else decode_cursor(cursor, scope, (int, str))
-        scan = self.recent(
+        return self.table.recent_page(
             user_id,
             since=since,
             until=until,
             metadata_filter=metadata_filter,
             limit=limit,
-            start=start,
+            cursor=cursor,
             full=full,
         )
-        sessions = yield from collect(scan)
-        if scan.position is None:
-            return Page(sessions)
-        following = dict(scan.position)
-        return Page(sessions, encode_cursor(scope, (following[UPDATE_TIME], following["session_id"])))
 
     def _iterate(
         self,
@@ -357,7 +323,7 @@ class SessionRegistry:
         *,
         since: Time | None = None,
         until: Time | None = None,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None = None,
+        metadata_filter: MetadataFilter = None,
         limit: int | None = None,
         full: bool = False,
     ) -> IndexScan[Session]:
@@ -365,12 +331,12 @@ class SessionRegistry:
 
         The arguments are those of `list`.
         """
-        return self.recent(
+        return self.table.recent(
             user_id,
             since=since,
             until=until,
             metadata_filter=metadata_filter,
-            limit=None if limit is None else check_count(limit, "limit"),
+            limit=check_optional_count(limit, "limit"),
             full=full,
         )
 
@@ -384,11 +350,11 @@ class SessionRegistry:
         """
         user_id = check_id(user_id, "user_id")
         deleted = 0
-        scan = self.scan(user_id, lambda row: row)
+        scan = self.table.scan(user_id, lambda row: row)
         while not scan.finished:
             rows = yield from scan.fetch()
             yield Together([self._delete_messages(row, row.key["session_id"], user_id) for row in rows])
-            yield from write_rows([self._delete_write(user_id, row.key["session_id"]) for row in rows])
+            yield from self.table.delete([(user_id, row.key["session_id"]) for row in rows])
             deleted += len(rows)
         # Messages whose session row was never written.
         low, high = user_conversations(user_id)
@@ -425,14 +391,14 @@ class SessionRegistry:
             return row if row is not None and row.columns.get(UPDATE_TIME, limit) < limit else None
 
         deleted = 0
-        scan = self.scan(user_id, idle)
+        scan = self.table.scan(user_id, idle)
         while not scan.finished:
             for row in (yield from scan.fetch()):
                 key = row.key["session_id"], row.key["user_id"]
                 # Those at the end of a long page may have become active again.
-                if idle((yield from self._read(*key))):
+                if idle((yield from self.table.read(*key))):
                     yield from self._delete_messages(row, *key)
-                    yield from write_rows([self._delete_write(key[1], key[0])])
+                    yield from self.table.delete([(key[1], key[0])])
                     deleted += 1
         return deleted
 
@@ -474,7 +440,7 @@ class SessionRegistry:
             session_key(user_id, session_id),
             list(columns.items()),
             increment=[(MESSAGE_COUNT, new_messages)] if new_messages else (),
-            name=f"session {session_id!r}",
+            name=session_name(session_id),
         )
 
     def summarize(self, user_id: str, session_id: str, *, opening: str | None, preview: str | None) -> Program[int]:
@@ -487,10 +453,10 @@ class SessionRegistry:
         self, session_id: str, user_id: str, put: Sequence[tuple[str, Any]], delete: Sequence[str]
     ) -> Program[int]:
         """Count the messages and write the number, with other columns."""
-        for attempt in range(1, _UPDATE_ATTEMPTS + 1):
-            row = yield from self._read(session_id, user_id)
+        for attempt in range(1, UPDATE_ATTEMPTS + 1):
+            row = yield from self.table.read(session_id, user_id)
             if row is None:
-                raise SessionNotFoundError(_no_session(session_id))
+                raise SessionNotFoundError(no_session(session_id))
             count = yield from self._messages._count(conversation_in(row))  # noqa: SLF001 - a program of ours
             # Who adds a message while they are counted changes the number, and then they are counted again.
             condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, MESSAGE_COUNT))
@@ -510,107 +476,7 @@ class SessionRegistry:
             api="update_row",
         )
 
-    # Below here: rows and keys
-
-    def scan(self, user_id: str | None, decode: Callable[[StoredRow], T | None], **options: Any) -> PreparedScan[T]:
-        """Rows of a user, or of all, in the order of their ids."""
-        low, high = (INF_MIN, INF_MAX) if user_id is None else (user_id, user_id)
-        scan = Scan(self.table_name, session_key(low, INF_MIN), session_key(high, INF_MAX), decode, **options)
-        return PreparedScan(self._connection, self.schema, scan)
-
-    def recent(
-        self,
-        user_id: str,
-        *,
-        since: Time | None,
-        until: Time | None,
-        metadata_filter: filters.Filter | Mapping[str, Any] | None,
-        limit: int | None,
-        start: Sequence[Any] | None = None,
-        full: bool = False,
-        needed: Collection[str] = tuple(OWN_COLUMNS),
-        page_size: int | None = None,
-    ) -> IndexScan[Session]:
-        """Sessions of a user, the most recently active first; from `start` (time and session id) on where given.
-
-        What is needed and not carried by the index (titles in tables that other tools made, metadata that is filtered
-        by, all metadata where `full`) is read from the table.
-        """
-        check_id(user_id, "user_id")
-        first, last = check_optional_time(since, "since"), check_optional_time(until, "until")
-        if first is not None and last is not None and first > last:
-            raise InvalidArgumentError(f"since ({first}) is later than until ({last}). Swap them.")
-        wanted = filters.parse(metadata_filter)
-        wants = filters.predicate(wanted)
-        if start is not None:
-            check_position(start[0], first, last)
-        upper = (INF_MAX if last is None else last, INF_MAX) if start is None else tuple(start)
-        lower = (INF_MIN if first is None else first, INF_MIN)
-        asked = filters.fields(wanted)
-
-        def wanted_session(row: StoredRow) -> Session | None:
-            session = decode_session(row)
-            return session if wants(session.metadata) else None
-
-        def decide(rows: Sequence[StoredRow]) -> Program[Sequence[StoredRow | None]]:
-            # A field that a row of the index lacks may be in the table all the same: not every value fits a column.
-            whole: list[StoredRow | None] = [*rows]
-            doubtful = [position for position, row in enumerate(rows) if not asked <= row.columns.keys()]
-            found = yield from self._complete([rows[position] for position in doubtful])
-            for position, row in zip(doubtful, found, strict=True):
-                whole[position] = row
-            return [row if full and wanted_session(full) else None for row, full in zip(rows, whole, strict=True)]
-
-        def begin(table: Table) -> Scan[Session]:
-            index = table.index(self.schema.indexes[0])
-            carried = set(index.columns)
-            covered = not full and {*needed, *asked} <= carried
-            possible = filters.parse({"$or": [wanted, *(filters.Filters.exists(name, False) for name in asked)]})
-            return Scan(
-                index.name,
-                index_key(user_id, *upper),
-                index_key(user_id, *lower),
-                decode_session if covered else wanted_session,
-                backward=True,
-                condition=filters.to_condition(possible, columns=is_session_metadata) if covered else None,
-                limit=limit,
-                drops=bool(asked),
-                page_size=page_size,
-                complete=(decide if asked else None) if covered else self._complete,
-            )
-
-        return IndexScan(self._connection, self.schema, begin)
-
-    def recent_scope(self, user_id: str) -> tuple[str, ...]:
-        """What cursors of recent sessions are bound to."""
-        return ("recent sessions", self.table_name, check_id(user_id, "user_id"))
-
-    def _complete(self, rows: Sequence[StoredRow]) -> Program[Sequence[StoredRow | None]]:
-        """The rows of the table behind rows of the index."""
-        return read_rows(self.table_name, [session_key(row.key["user_id"], row.key["session_id"]) for row in rows])
-
-    def _call(self, api: str, *args: Any, **options: Any) -> Program[Any]:
-        """Call an SDK method for the session table, which is made where it is missing."""
-
-        def call() -> Program[Any]:
-            return (yield Call(api, self.table_name, *args, **options))
-
-        return with_tables(self._connection, (self.schema,), call)
-
-    def _read(self, session_id: str, user_id: str) -> Program[StoredRow | None]:
-        key = session_key(check_id(user_id, "user_id"), check_id(session_id, "session_id"))
-        _, row, _ = yield from self._call("get_row", key, max_version=1)
-        return None if row is None else StoredRow.of(row)
-
-    def _change(self, session_id: str, user_id: str, columns: Sequence[tuple[str, Any]]) -> Program[None]:
-        key = session_key(check_id(user_id, "user_id"), check_id(session_id, "session_id"))
-        exists = Condition(RowExistenceExpectation.EXPECT_EXIST)
-        try:
-            yield from self._call("update_row", Row(key, {"PUT": [*columns]}), exists)
-        except ServiceError as error:
-            if error.code == CONFLICT:
-                raise SessionNotFoundError(_no_session(session_id)) from error
-            raise
+    # Below here: messages
 
     def _delete_messages(self, row: StoredRow | None, session_id: str, user_id: str) -> Program[None]:
         conversations = set()
@@ -631,14 +497,7 @@ class SessionRegistry:
         """
         if CONVERSATION in row.columns or row.key["user_id"] == DEFAULT_USER:
             return True
-        return (yield from self._read(row.key["session_id"], DEFAULT_USER)) is None
-
-    def _delete_write(self, user_id: str, session_id: str) -> RowWrite:
-        return delete_row(self.table_name, session_key(user_id, session_id), name=f"session {session_id!r}")
+        return (yield from self.table.read(row.key["session_id"], DEFAULT_USER)) is None
 
     # Last, because the name hides the built-in one in the class body.
     list, alist = operation(_list)
-
-
-def _no_session(session_id: str) -> str:
-    return f"There is no session {session_id!r} of this user. Create it, or check both ids."

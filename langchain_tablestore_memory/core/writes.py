@@ -19,7 +19,7 @@ from tablestore import (
     UpdateRowItem,
 )
 
-from langchain_tablestore_memory.core.columns import row_size
+from langchain_tablestore_memory.core.columns import check_row_size, row_size
 from langchain_tablestore_memory.core.failures import Failure
 from langchain_tablestore_memory.core.programs import Attempt, Program, RetryPolicy, Sleep, Together
 from langchain_tablestore_memory.errors import AuthenticationError, PermissionDeniedError, WriteError
@@ -59,9 +59,14 @@ class RowWrite:
 def put_row(
     table: str, primary_key: PrimaryKey, columns: Columns, *, name: str, condition: Condition | None = None
 ) -> RowWrite:
-    """Replace the whole row."""
+    """Replace the whole row.
+
+    Raises:
+        InvalidArgumentError: No request could write it, so large is it.
+    """
+    size = check_row_size(primary_key, columns, what=name)
     item = PutRowItem(Row(list(primary_key), list(columns)), condition or _unconditionally())
-    return RowWrite(table, item, name, row_size(primary_key, columns))
+    return RowWrite(table, item, name, size)
 
 
 def update_row(
@@ -77,7 +82,12 @@ def update_row(
     """Set, delete and increment columns of a row; unless the condition says otherwise it is made if it is absent.
 
     An increment is not harmless to repeat: where it is in doubt, the rest of the update is written without it.
+
+    Raises:
+        InvalidArgumentError: No request could write it, so large is it.
     """
+    touched = [*columns, *increment, *((column, 0) for column in delete)]
+    size = check_row_size(primary_key, touched, what=name)
     changes: dict[str, list[Any]] = {}
     if columns:
         changes["PUT"] = list(columns)
@@ -86,7 +96,6 @@ def update_row(
     plain = dict(changes)
     if increment:
         changes["INCREMENT"] = list(increment)
-    size = row_size(primary_key, [*columns, *increment, *((column, 0) for column in delete)])
     condition = condition or _unconditionally()
     write = RowWrite(table, UpdateRowItem(Row(list(primary_key), changes), condition), name, size)
     if not increment:

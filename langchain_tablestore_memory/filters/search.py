@@ -248,7 +248,7 @@ class _Reader:
 
 
 def check_text(text: str, what: str) -> None:
-    """Refuse a full-text query without any character, or longer than 4096.
+    """Refuse a full-text query without any character, longer than 4096, or that is no valid Unicode.
 
     Raises:
         FilterError: It is.
@@ -257,6 +257,10 @@ def check_text(text: str, what: str) -> None:
         raise FilterError(f"{what} is empty. Give words to search for.")
     if len(text) > MAX_TEXT:
         raise FilterError(f"{what} has {len(text)} characters. Give at most {MAX_TEXT}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise FilterError(f"{what} has a lone surrogate at position {error.start}. No stored text has one.") from None
 
 
 def _operator(leaf: Compare | In | Exists | Prefix | Like | Contains | Text) -> str:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .keys import KeyReader, checked_key
+from .search.analysis import DICTIONARY
 from .search.definitions import SearchIndex
 from .storage import RowTable
 from .values import TYPE_NAMES
@@ -429,6 +430,7 @@ def _to_json(table: Table) -> dict[str, Any]:
                 "schema": base64.b64encode(index.schema).decode(),
                 "time_to_live": index.time_to_live,
                 "created": index.created,
+                "segmenter": index.segmenter,
             }
             for index in table.search_indexes
         ],
@@ -454,7 +456,9 @@ def _from_json(table_id: int, name: str, definition: dict[str, Any]) -> Table:
         # Files of earlier versions have none.
         next_search_index=definition.get("next_search_index", 0),
         search_indexes=tuple(
-            SearchIndex(**{**index, "schema": base64.b64decode(index["schema"])}, table_id=table_id)
+            SearchIndex(
+                **{"segmenter": DICTIONARY, **index, "schema": base64.b64decode(index["schema"])}, table_id=table_id
+            )
             for index in definition.get("search_indexes", ())
         ),
     )

@@ -1,7 +1,8 @@
 """SDK clients that reach an embedded Tablestore in the same process.
 
 They are the SDK's own clients, and encode, sign, verify, decode and retry as ever. Only the connection is
-another: it hands each request to the service instead of to a socket.
+another: it hands each request to the service instead of to a socket. And where the SDK encodes rows in Python, `codec`
+does so faster.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from tablestore import AsyncOTSClient, OTSClient
+
+from .codec import use_fast_codec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +87,7 @@ def ots_client(service: Tablestore, instance_name: str = "local", **sdk_options:
             ``langchain_tablestore_memory.sdk``, which is off until its level is set: every failure is raised.
     """
     client = OTSClient(_ENDPOINT, **_with_defaults(service, instance_name, sdk_options))
+    use_fast_codec(client.protocol, enable_native=client.enable_native, native_fallback=client.native_fallback)
     client.connection = InProcessConnection(service)
     return client
 
@@ -99,7 +103,9 @@ def async_ots_client(service: Tablestore, instance_name: str = "local", **sdk_op
         instance_name: As for `ots_client`.
         **sdk_options: As for `ots_client`.
     """
-    return _InProcessAsyncOTSClient(service, **_with_defaults(service, instance_name, sdk_options))
+    client = _InProcessAsyncOTSClient(service, **_with_defaults(service, instance_name, sdk_options))
+    use_fast_codec(client.protocol, enable_native=client.enable_native, native_fallback=client.native_fallback)
+    return client
 
 
 def _with_defaults(service: Tablestore, instance_name: str, sdk_options: Mapping[str, Any]) -> dict[str, Any]:

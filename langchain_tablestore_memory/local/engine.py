@@ -10,6 +10,7 @@ from .catalogue import Catalogue
 from .errors import RequestError, StorageError, body_too_large, internal_error, parameter_invalid, server_busy
 from .limits import MAX_BODY_SIZE
 from .reading import Reader
+from .search.analysis import DictionaryMissing
 from .search.calls import SearchIndexes
 from .storage import Database, error_code
 from .tables import Tables
@@ -119,6 +120,8 @@ class Engine:
                     raise
             except sqlite3.Error as error:
                 self._recover(error)
+            except DictionaryMissing as error:
+                raise parameter_invalid(str(error)) from error
             except StorageError as error:
                 raise internal_error(str(error)) from error
         raise server_busy()

@@ -125,6 +125,19 @@ def make_cell(name: bytes, value: bytes, stamper: Stamper) -> Cell:
     return stamper.stamp(name, value, _encode_cell(name, value))
 
 
+def encode_requested_cell(name: bytes, value: bytes) -> Cell:
+    """Encode an attribute column as requests have it that put a row, without a version.
+
+    Args:
+        name: The column's name.
+        value: The encoded value.
+
+    Returns:
+        The cell.
+    """
+    return name, value, _encode_cell(name, value)
+
+
 def encode_cell_name(name: bytes) -> bytes:
     """Encode the part of a cell before the length of its value, which is the same for all cells of a column.
 

@@ -10,6 +10,7 @@ from .errors import RequestError, parameter_invalid, read_table_not_exist
 from .keys import KeyUse, encode_key_value
 from .limits import MAX_PAGE_ROWS, MAX_PAGE_SIZE, MAX_ROWS_PER_READ, check_table_name
 from .messages import bytes_field, consumed, parse, tables
+from .packing import unpack_row
 from .plainbuffer import HEADER, decode_key, encode_answer, encode_row
 from .request_rows import decode_request_row
 from .selection import Selector, parse_selection
@@ -174,7 +175,7 @@ def _get(
         record = overlay.replace(key, record)
     if record is None:
         return None, 1
-    row, size = selector.select(*record)
+    row, size = selector.select(unpack_row(record[0]), *record[1:])
     return row, units(size)
 
 
@@ -227,13 +228,13 @@ def _copy_page(
     while found := cursor.fetchmany(_CHUNK):
         chunk_total = total + sum([size for _, size in found])
         if len(rows) + len(found) <= limit and chunk_total <= MAX_PAGE_SIZE:
-            rows += [row for row, _ in found]
+            rows += [unpack_row(row) for row, _ in found]
             total = chunk_total
             continue
         for row, size in found:
             if len(rows) == limit or (rows and total + size > MAX_PAGE_SIZE):
                 return _Page(rows, total, row)
-            rows.append(row)
+            rows.append(unpack_row(row))
             total += size
     return _Page(rows, total, None)
 
@@ -245,7 +246,7 @@ def _select_page(records: Iterable[tuple[Any, ...]], selector: Selector, limit: 
     for scanned, (row, size, oldest, newest, _) in enumerate(records):
         if scanned == limit:
             return _Page(rows, total, row)
-        selected, billed = selector.select(row, size, oldest, newest)
+        selected, billed = selector.select(unpack_row(row), size, oldest, newest)
         if scanned and total + billed > MAX_PAGE_SIZE:
             return _Page(rows, total, row)
         total += billed

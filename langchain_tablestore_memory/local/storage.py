@@ -14,7 +14,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .errors import StorageError
-from .plainbuffer import Row, decode_cells, encode_row
+from .packing import pack_row, unpack_cells
+from .plainbuffer import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 Durability = Literal["full", "normal"]
 
-FORMAT_VERSION: Final = 1
+# 2: rows may be packed.
+FORMAT_VERSION: Final = 2
 # "OTSm" in ASCII: tells a file of ours from any other SQLite file.
 _APPLICATION_ID: Final = 0x4F54536D
 # Seconds that a writer waits for other processes before it gives up.
@@ -58,7 +60,7 @@ _SCHEMA: Final = (
 
 
 class Record(NamedTuple):
-    """A stored row with what reads need to know without taking it apart.
+    """A stored row, packed, with what reads need to know without taking it apart.
 
     `oldest` and `newest` are the times of its oldest and newest cell in milliseconds, None without cells:
     from them follows whether time-to-live has taken all, some or none of the row.
@@ -79,7 +81,7 @@ def make_record(row: Row) -> Record:
     Returns:
         Its record.
     """
-    return Record(encode_row(row.key, row.cells), row.size, row.oldest, row.newest)
+    return Record(pack_row(row), row.size, row.oldest, row.newest)
 
 
 def read_record(record: Sequence[Any]) -> Row:
@@ -91,7 +93,7 @@ def read_record(record: Sequence[Any]) -> Row:
     Returns:
         The row.
     """
-    key, cells = decode_cells(record[0])
+    key, cells = unpack_cells(record[0])
     return Row(key, cells, *record[1:])
 
 
@@ -259,6 +261,9 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         if self._is_new(connection):
             _create_schema(connection)
+        if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT_VERSION:
+            # Earlier versions of the package cannot read what this one may write.
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         connection.execute("COMMIT")
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
@@ -357,7 +362,6 @@ def _create_schema(connection: sqlite3.Connection) -> None:
     for statement in _SCHEMA:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
 
 def error_code(error: sqlite3.Error) -> int | None:

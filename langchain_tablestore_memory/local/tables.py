@@ -29,6 +29,7 @@ from .errors import RequestError, already_exists, parameter_invalid, quota_exhau
 from .indexes import fill_index
 from .limits import MAX_INDEXES_PER_TABLE, MAX_TABLES, check_table_name
 from .messages import parse, tables
+from .search.definitions import check_life
 from .storage import read_record
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ class Tables:
             options = change_options(old.options, request.table_options)
             if old.indexes or old.search_indexes:
                 check_indexable(options)
+            for search_index in old.search_indexes:
+                check_life(search_index.time_to_live, options)
             throughput = change_throughput(
                 old.throughput, request.reserved_throughput.capacity_unit, self._now() // 1000
             )

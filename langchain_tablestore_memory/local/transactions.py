@@ -26,7 +26,8 @@ from .indexes import plan_index_changes
 from .keys import KeyUse, check_key, encode_key_value
 from .limits import MAX_TRANSACTION_SIZE, TRANSACTION_LIFE_SECONDS, check_table_name
 from .messages import parse, tables
-from .plainbuffer import decode_cells, make_row
+from .packing import unpack_cells
+from .plainbuffer import make_row
 from .request_rows import decode_request_row
 from .storage import make_record, read_record
 
@@ -105,7 +106,7 @@ class Transactions:
             for key, row in staged:
                 found = connection.execute(table.rows.get, (key,)).fetchone()
                 before = None if found is None else read_record(found)
-                after = None if row is None else make_row(*decode_cells(row))
+                after = None if row is None else make_row(*unpack_cells(row))
                 apply_change(connection, table, key, before, after, searchable)
             _remove(connection, transaction.id)
         return b""
@@ -129,7 +130,7 @@ class Overlay:
 
     def __init__(self, staged: dict[bytes, bytes | None]) -> None:
         self._staged = {
-            key: None if row is None else make_record(make_row(*decode_cells(row))) for key, row in staged.items()
+            key: None if row is None else make_record(make_row(*unpack_cells(row))) for key, row in staged.items()
         }
 
     def replace(self, key: bytes, record: Record | None) -> Record | None:

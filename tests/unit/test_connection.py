@@ -363,6 +363,14 @@ def test_options_reach_the_client():
         assert connection.client.max_connection == 7
 
 
+async def test_clients_of_the_service_encode_rows_as_those_of_the_embedded_engine_do():
+    async with connect("local::memory:") as embedded, connect(ENDPOINT, **KEYS) as service:
+        asynchronous = (await embedded.async_client(), await service.async_client())
+        for pair in ((embedded.client, service.client), asynchronous):
+            assert len({type(client.protocol.encoder) for client in pair}) == 1
+            assert len({type(client.protocol.decoder) for client in pair}) == 1
+
+
 @pytest.mark.parametrize("retry", [3, "often", RetryPolicy])
 def test_a_wrong_retry(retry):
     with pytest.raises(ConfigurationError, match=r"retry is a .*\. Give a RetryPolicy\."):

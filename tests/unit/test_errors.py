@@ -72,6 +72,7 @@ def test_a_write_error():
     [
         errors.ConfigurationError("text"),
         errors.SessionNotFoundError("text"),
+        errors.EmbeddingError("text", failed=["a"], stored=["b"]),
         UnavailableError("text", api="put_row", code="OTSServerBusy", status=503, request_id="r7"),
         WriteError("text", failed=["message 'a'"], stored=["message 'b'"], api="batch_write_row"),
     ],

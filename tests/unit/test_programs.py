@@ -12,7 +12,7 @@ from tablestore.error import OTSClientError, OTSServiceError
 from langchain_tablestore_memory import ConfigurationError, PermissionDeniedError, RetryPolicy, UnavailableError
 from langchain_tablestore_memory.core import programs
 from langchain_tablestore_memory.core.failures import Failure
-from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Call, Sleep, Together, arun, run
+from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Call, Flow, Sleep, Together, arun, run
 from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError
 
 IMPATIENT = RetryPolicy(attempts=4, connect_attempts=2, first_delay=0, max_delay=0)
@@ -410,6 +410,97 @@ async def test_together_keeps_to_its_limit_on_a_loop():
     assert 1 < most <= TOGETHER_LIMIT
 
 
+# Flow
+
+
+def flow_of(programs, limit=3):
+    waiting = list(programs)
+
+    def flow():
+        yield Flow(lambda: waiting.pop(0) if waiting else None, limit)
+        return "over"
+
+    return flow(), waiting
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 20])
+def test_flow(carry_out, count):
+    program, _ = flow_of(ask(n) for n in range(count))
+    result, client = carry_out(program)
+    assert result == "over"
+    assert sorted(args for args, _ in client.calls) == [(n,) for n in range(count)]
+
+
+def test_flow_is_asked_again_when_one_has_ended(carry_out):
+    # Each program makes the next one possible, as a write follows what was embedded.
+    possible, begun = [0], []
+
+    def step(n):
+        yield Call("get", n)
+        if n < 5:
+            possible.append(n + 1)
+
+    def find():
+        if not possible:
+            return None
+        begun.append(possible.pop())
+        return step(begun[-1])
+
+    def flow():
+        yield Flow(find, 3)
+
+    carry_out(flow())
+    assert begun == [0, 1, 2, 3, 4, 5]
+
+
+def test_flow_goes_on_while_one_is_slow():
+    others = threading.Semaphore(0)
+
+    def answer(n):
+        if n:
+            others.release()
+        else:
+            for _ in range(9):
+                assert others.acquire(timeout=10)
+
+    program, _ = flow_of((ask(n) for n in range(10)), limit=2)
+    assert run(program, Client(*[answer] * 10), IMPATIENT) == "over"
+
+
+def test_flow_keeps_to_its_limit():
+    current, most, lock = 0, 0, threading.Lock()
+
+    def answer(_):
+        nonlocal current, most
+        with lock:
+            current += 1
+            most = max(most, current)
+        time.sleep(0.005)
+        with lock:
+            current -= 1
+
+    program, _ = flow_of((ask(n) for n in range(20)), limit=3)
+    run(program, Client(*[answer] * 20), IMPATIENT)
+    assert 1 < most <= 3
+
+
+def test_flow_that_fails_asks_for_no_more_and_lets_the_others_end(carry_out):
+    ended = []
+
+    def step(n):
+        if n == 0:
+            raise InvalidArgumentError("wrong")
+        yield Call("get", n)
+        yield Call("get", n)
+        ended.append(n)
+
+    program, waiting = flow_of((step(n) for n in range(9)), limit=3)
+    with pytest.raises(InvalidArgumentError, match="wrong"):
+        carry_out(program)
+    assert ended == [1, 2]
+    assert len(waiting) == 6
+
+
 # Being interrupted
 
 
@@ -457,6 +548,27 @@ async def test_cancellation_reaches_all_that_run_together():
         await task
     await asyncio.sleep(0)
     assert sorted(ended) == [0, 1, 2, 3, 4]
+
+
+async def test_cancellation_reaches_all_of_a_flow():
+    begun, ended = asyncio.Semaphore(0), []
+
+    async def forever(n):
+        begun.release()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append(n)
+
+    program, waiting = flow_of((ask(n) for n in range(5)), limit=3)
+    task = asyncio.create_task(arun(program, AsyncClient(*[forever] * 5), IMPATIENT))
+    for _ in range(3):
+        await begun.acquire()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(ended) == [0, 1, 2]
+    assert len(waiting) == 2
 
 
 async def test_cancellation_while_waiting_to_try_again():

@@ -11,6 +11,7 @@ from tablestore.metadata import BatchWriteRowResponse, BatchWriteRowResponseItem
 
 from langchain_tablestore_memory import (
     AuthenticationError,
+    InvalidArgumentError,
     PermissionDeniedError,
     RetryPolicy,
     UnavailableError,
@@ -164,6 +165,14 @@ def test_sizes():
     # As the service counts: names and values, a key's too.
     assert put("a", text="四").size == len("id") + len("a") + len("text") + 3
     assert count().size == len("id") + len("s1") + len("title") + len("new") + len("count") + 8 + len("old") + 8
+
+
+@pytest.mark.parametrize("write_row", [put_row, update_row])
+def test_a_row_that_no_request_could_write_is_refused_by_name(write_row):
+    text = "x" * (MAX_BYTES - len("idfulltext"))
+    assert write_row("message", [("id", "full")], [("text", text)], name="message 'full'").size == MAX_BYTES
+    with pytest.raises(InvalidArgumentError, match="message 'full' has 4194305 bytes; a row is written with at most"):
+        write_row("message", [("id", "full")], [("text", text + "x")], name="message 'full'")
 
 
 # What is sent again

@@ -9,11 +9,12 @@ from langchain_tablestore_memory.local.catalogue import change_table, load_sourc
 from langchain_tablestore_memory.local.definitions import check_indexable
 from langchain_tablestore_memory.local.errors import RequestError, parameter_invalid
 from langchain_tablestore_memory.local.messages import parse, search
+from langchain_tablestore_memory.local.selection import expiry
 
 from .caches import Caches
-from .definitions import check_time_to_live, describe, make_search_index
+from .definitions import check_life, check_time_to_live, describe, make_search_index
 from .rows import decode_stored, select_columns
-from .run import Condition, Run
+from .run import Condition, Outdated, Run
 from .searching import Projection, carry_out, encode_hits, make_projection, plan_search
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MAX_INDEXES_PER_TABLE: Final = 50
 MAX_LIMIT: Final = 100
 MAX_LIMIT_FROM_INDEX: Final = 1000
 _FILL_BATCH: Final = 500
+# How often a search begins anew because another thread has seen a later state of the index meanwhile.
+_MAX_ATTEMPTS: Final = 5
 
 
 class _Target(NamedTuple):
@@ -71,7 +74,7 @@ class SearchIndexes:
             key_names = [column.name.decode() for column in old.key]
             index = make_search_index(request, old.id, old.next_search_index, key_names, self._now())
             check_indexable(old.options)
-            _check_life(index.time_to_live, old)
+            check_life(index.time_to_live, old.options)
             new = replace(old, search_indexes=(*old.search_indexes, index), next_search_index=old.next_search_index + 1)
             new = change_table(connection, old, new)
             index.store.create(connection)
@@ -85,13 +88,13 @@ class SearchIndexes:
         with self._database.read() as connection:
             table = _find_table(connection, request.table_name)
             index = _find_index(table, request.index_name)
-            oldest = index.store.oldest_due(connection)
+            now = self._now()
+            waiting = index.store.oldest_due(connection, later_than=now) if self._delay else None
         answer = describe(index)
         if request.include_sync_stat:
-            now = self._now()
             answer.sync_stat.sync_phase = search.INCR
             # What has been written before this moment, in nanoseconds, is searchable.
-            written = now if oldest is None or oldest <= now else oldest - self._delay
+            written = now if waiting is None else waiting - self._delay
             answer.sync_stat.current_sync_timestamp = written * 1_000_000
         return bytes(answer.SerializeToString())
 
@@ -119,7 +122,7 @@ class SearchIndexes:
         with self._database.write() as connection:
             old = _find_table(connection, request.table_name)
             changed = _find_index(old, request.index_name)
-            _check_life(request.time_to_live, old)
+            check_life(request.time_to_live, old.options)
             indexes = tuple(
                 replace(index, time_to_live=request.time_to_live) if index is changed else index
                 for index in old.search_indexes
@@ -145,18 +148,27 @@ class SearchIndexes:
         """Carry out Search."""
         request = parse(search.SearchRequest, body)
         message = parse(search.SearchQuery, request.search_query)
+        attempt = 0
         while True:
             with self._database.snapshot() as connection:
                 target = self._find(connection, request)
                 now = self._now()
                 oldest = target.search_index.store.oldest_due(connection)
                 if oldest is None or (self._delay and oldest > now):
-                    return self._search(connection, target, request.columns_to_get, message, now)
+                    attempt += 1
+                    # In the end without what other threads keep, which costs a scan and depends on nobody.
+                    caches = self._caches if attempt < _MAX_ATTEMPTS else Caches()
+                    try:
+                        return self._search(connection, target, request.columns_to_get, message, now, caches)
+                    except Outdated:
+                        continue
             with self._database.write() as connection:
                 target = self._find(connection, request)
                 target.search_index.store.apply_due(connection, self._now() if self._delay else None)
 
-    def _search(self, connection: sqlite3.Connection, target: _Target, columns: Any, message: Any, now: int) -> bytes:
+    def _search(
+        self, connection: sqlite3.Connection, target: _Target, columns: Any, message: Any, now: int, caches: Caches
+    ) -> bytes:
         table, index = target
         plan = plan_search(message, index)
         projection = make_projection(columns, index, frozenset(column.name for column in table.key))
@@ -166,9 +178,9 @@ class SearchIndexes:
                 f"limit must not be more than {maximum}, current limit is {plan.limit}: up to {MAX_LIMIT} where"
                 f" columns that the search index does not have are returned, up to {MAX_LIMIT_FROM_INDEX} otherwise"
             )
-        run = Run(connection, index, index.store, _live(table, index, now), plan.limit, self._caches.of(index))
+        run = Run(connection, index, index.store, _live(table, index, now), plan.limit, caches.of(index))
         results = carry_out(plan, run)
-        rows = _read_rows(connection, target, results.hits, projection)
+        rows = _read_rows(connection, target, results.hits, projection, now)
         answer = search.SearchResponse()
         encode_hits(answer, results, rows)
         return bytes(answer.SerializeToString())
@@ -200,20 +212,6 @@ def _find_index(table: Table, name: str) -> SearchIndex:
     raise RequestError(400, "OTSMetaNotMatch", f"search index [{name}] does not exist")
 
 
-def _check_life(time_to_live: int, table: Table) -> None:
-    """Check an index's time-to-live against its table: "Specify the TTL of search index", Tablestore."""
-    options = table.options
-    if time_to_live == -1:
-        return
-    if options.allow_update:
-        raise parameter_invalid("The time to live of a search index can be set only where its table forbids updates.")
-    if 0 < options.time_to_live < time_to_live:
-        raise parameter_invalid(
-            f"The time to live of a search index ({time_to_live}) must not be more than its table's"
-            f" ({options.time_to_live})."
-        )
-
-
 def _live(table: Table, index: SearchIndex, now: int) -> Condition | None:
     """What a document must meet whose time-to-live has not ended; None where it never does."""
     lives = [seconds for seconds in (table.options.time_to_live, index.time_to_live) if seconds > 0]
@@ -229,13 +227,16 @@ def _fill(connection: sqlite3.Connection, table: Table, index: SearchIndex) -> N
             index.store.apply(connection, key, None, decode_stored(row))
 
 
-def _read_rows(connection: sqlite3.Connection, target: _Target, hits: list[Hit], projection: Projection) -> list[bytes]:
+def _read_rows(
+    connection: sqlite3.Connection, target: _Target, hits: list[Hit], projection: Projection, now: int
+) -> list[bytes]:
     table, index = target
+    expired = expiry(table.options, now)
     waiting = index.store.oldest_due(connection) is not None
     rows: list[bytes] = []
     for hit in hits:
         row = index.store.indexed_row(connection, hit.key) if waiting else None
         if row is None:
             row = connection.execute(table.rows.get, (hit.key,)).fetchone()[0]
-        rows.append(select_columns(row, projection.names))
+        rows.append(select_columns(row, projection.names, expired))
     return rows

@@ -1,7 +1,7 @@
 """Dates in an index: text and numbers in the formats of a DATE field, as nanoseconds since 1970.
 
-The patterns are those of Java's ``DateTimeFormatter``, as far as the service documents them. A time without an
-offset is read as Beijing time, as the example of the documentation shows ("Date and time types", Tablestore).
+Patterns are made of the letters that the service documents ("Date data type", Tablestore), which mean what they mean in
+Java's ``DateTimeFormatter``. A time without an offset is read as Beijing time, as the documentation's example shows.
 """
 
 from __future__ import annotations
@@ -22,20 +22,30 @@ _EPOCHS: Final = {
 }
 _END: Final = 1 << 63
 _DEFAULT_ZONE: Final = timezone(timedelta(hours=8))
+_HALF_DAY: Final = 12
 _START: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_OFFSET: Final = r"(?P<offset>Z|[+-]\d{2}(?::?\d{2})?)"
-_PARTS: Final = {
-    "y": r"(?P<year>\d{4})",
-    "u": r"(?P<year>\d{4})",
-    "M": r"(?P<month>\d{%s})",
-    "d": r"(?P<day>\d{%s})",
-    "H": r"(?P<hour>\d{%s})",
-    "m": r"(?P<minute>\d{%s})",
-    "s": r"(?P<second>\d{%s})",
-    "S": r"(?P<fraction>\d{%s})",
-    "Z": _OFFSET,
-    "X": _OFFSET,
-    "x": _OFFSET,
+_TWO_DIGITS: Final = {1: r"\d{1,2}", 2: r"\d{2}"}
+_OFFSETS: Final = {
+    1: r"[+-]\d{2}(?:\d{2})?",
+    2: r"[+-]\d{4}",
+    3: r"[+-]\d{2}:\d{2}",
+    4: r"[+-]\d{4}(?:\d{2})?",
+    5: r"[+-]\d{2}:\d{2}(?::\d{2})?",
+}
+_ZERO_OR_OFFSETS: Final = {count: f"Z|{offset}" for count, offset in _OFFSETS.items()}
+# The group that a letter fills, and what it stands for when it is there so many times.
+_PARTS: Final[dict[str, tuple[str, dict[int, str]]]] = {
+    "y": ("year", {2: r"\d{2}", 4: r"\d{4}"}),
+    "M": ("month", _TWO_DIGITS),
+    "d": ("day", _TWO_DIGITS),
+    "H": ("hour", _TWO_DIGITS),
+    "K": ("half_day_hour", _TWO_DIGITS),
+    "a": ("half", {1: "AM|PM"}),
+    "m": ("minute", _TWO_DIGITS),
+    "s": ("second", _TWO_DIGITS),
+    "S": ("fraction", {count: rf"\d{{{count}}}" for count in range(1, 10)}),
+    "X": ("offset", _ZERO_OR_OFFSETS),
+    "x": ("offset", _OFFSETS),
 }
 _TOKEN: Final = re.compile(r"'((?:[^']|'')*)'|([A-Za-z])\2*|[^A-Za-z']")
 
@@ -101,10 +111,9 @@ def _pattern(text: str) -> re.Pattern[str] | None:
         if letter is None:
             literal = match[1].replace("''", "'") or "'" if match[1] is not None else match[0]
             parts.append(re.escape(literal))
-        elif letter in _PARTS:
-            parts.append(
-                _PARTS[letter].replace("%s", "1,2" if len(match[0]) == 1 and letter != "S" else str(len(match[0])))
-            )
+        elif letter in _PARTS and len(match[0]) in _PARTS[letter][1]:
+            name, forms = _PARTS[letter]
+            parts.append(f"(?P<{name}>{forms[len(match[0])]})")
         else:
             return None
     try:
@@ -122,10 +131,10 @@ def _read_text(text: str, value: str) -> int | None:
     parts = match.groupdict()
     try:
         moment = datetime(
-            int(parts.get("year") or 1970),
+            _year(parts.get("year") or "1970"),
             int(parts.get("month") or 1),
             int(parts.get("day") or 1),
-            int(parts.get("hour") or 0),
+            _hour(parts),
             int(parts.get("minute") or 0),
             int(parts.get("second") or 0),
             tzinfo=_zone(parts.get("offset")),
@@ -138,11 +147,25 @@ def _read_text(text: str, value: str) -> int | None:
     return nanoseconds if 0 <= nanoseconds < _END else None
 
 
+def _year(digits: str) -> int:
+    # Two digits are a year of this century, as Java has it.
+    return int(digits) + (2000 if len(digits) == 2 else 0)  # noqa: PLR2004
+
+
+def _hour(parts: dict[str, str | None]) -> int:
+    half_day_hour = parts.get("half_day_hour")
+    if half_day_hour is None:
+        return int(parts.get("hour") or 0)
+    if int(half_day_hour) >= _HALF_DAY:
+        raise ValueError(half_day_hour)
+    return int(half_day_hour) + (_HALF_DAY if parts.get("half") == "PM" else 0)
+
+
 def _zone(offset: str | None) -> timezone:
     if offset is None:
         return _DEFAULT_ZONE
     if offset == "Z":
         return UTC
-    digits = offset[1:].replace(":", "").ljust(4, "0")
-    span = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    digits = offset[1:].replace(":", "").ljust(6, "0")
+    span = timedelta(hours=int(digits[:2]), minutes=int(digits[2:4]), seconds=int(digits[4:]))
     return timezone(-span if offset[0] == "-" else span)

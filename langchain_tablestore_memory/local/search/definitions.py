@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
@@ -11,12 +11,24 @@ from langchain_tablestore_memory.local.errors import RequestError, parameter_inv
 from langchain_tablestore_memory.local.limits import check_table_name
 from langchain_tablestore_memory.local.messages import search
 
-from .analysis import ANALYZERS, FUZZY, SINGLE_WORD, SPLIT, Analyzer
+from .analysis import (
+    ANALYZERS,
+    DICTIONARY,
+    FUZZY,
+    MAX_WORD,
+    MIN_WORD,
+    SINGLE_WORD,
+    SPLIT,
+    Analyzer,
+    choose_segmenter,
+)
 from .dates import DateFormat
 from .store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from langchain_tablestore_memory.local.catalogue import Options
 
 MAX_FIELDS: Final = 1000
 MAX_VECTOR_FIELDS: Final = 5
@@ -74,6 +86,7 @@ class SearchIndex:
         schema: The ``IndexSchema`` message as it is described.
         time_to_live: Seconds after which a row is not found any more, -1 for never.
         created: When it was made, in milliseconds since 1970.
+        segmenter: How its analysers cut CJK characters, `analysis.DICTIONARY` or `analysis.PAIRS`.
         fields: Its fields by name.
         store: Its tables.
     """
@@ -84,12 +97,13 @@ class SearchIndex:
     schema: bytes
     time_to_live: int
     created: int
+    segmenter: str
     fields: dict[str, Field] = field(init=False, compare=False, repr=False)
     store: Store = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         message = search.IndexSchema.FromString(self.schema)
-        fields = [_parse_field(schema, number) for number, schema in enumerate(message.field_schemas)]
+        fields = [_parse_field(schema, number, self.segmenter) for number, schema in enumerate(message.field_schemas)]
         object.__setattr__(self, "fields", {field.name: field for field in fields})
         object.__setattr__(self, "store", Store(self.prefix, fields))
 
@@ -136,7 +150,16 @@ def make_search_index(request: Any, table_id: int, number: int, key_names: Seque
         schema.index_sort.sorter.add().pk_sort.order = search.SORT_ORDER_ASC
     time_to_live = request.time_to_live if request.HasField("time_to_live") else -1
     check_time_to_live(time_to_live)
-    return SearchIndex(request.index_name, table_id, number, schema.SerializeToString(), time_to_live, created)
+    has_words = any(field.analyzer in (MAX_WORD, MIN_WORD) for field in schema.field_schemas)
+    return SearchIndex(
+        name=request.index_name,
+        table_id=table_id,
+        number=number,
+        schema=schema.SerializeToString(),
+        time_to_live=time_to_live,
+        created=created,
+        segmenter=choose_segmenter() if has_words else DICTIONARY,
+    )
 
 
 def check_time_to_live(seconds: int) -> None:
@@ -151,6 +174,27 @@ def check_time_to_live(seconds: int) -> None:
     if seconds != -1 and seconds < MIN_TIME_TO_LIVE:
         raise parameter_invalid(
             f"The time to live of a search index must be -1 or at least {MIN_TIME_TO_LIVE} seconds, not {seconds}."
+        )
+
+
+def check_life(time_to_live: int, options: Options) -> None:
+    """Check an index's time-to-live against its table: "Specify the TTL of search index", Tablestore.
+
+    Args:
+        time_to_live: The index's, in seconds.
+        options: The table's.
+
+    Raises:
+        RequestError: ``OTSParameterInvalid``.
+    """
+    if time_to_live == -1:
+        return
+    if options.allow_update:
+        raise parameter_invalid("The time to live of a search index can be set only where its table forbids updates.")
+    if 0 < options.time_to_live < time_to_live:
+        raise parameter_invalid(
+            f"The time to live of a search index ({time_to_live}) must not be more than its table's"
+            f" ({options.time_to_live})."
         )
 
 
@@ -234,7 +278,7 @@ def _check_index_sort(schema: Any) -> None:
             raise parameter_invalid("index sort only supports PrimaryKeySort and FieldSort")
 
 
-def _parse_field(schema: Any, number: int) -> Field:
+def _parse_field(schema: Any, number: int, segmenter: str = DICTIONARY) -> Field:
     column = schema.source_field_names[0] if schema.is_virtual_field else schema.field_name
     options = schema.vector_options
     return Field(
@@ -244,7 +288,7 @@ def _parse_field(schema: Any, number: int) -> Field:
         column=column.encode(),
         is_array=schema.is_array,
         is_virtual=schema.is_virtual_field,
-        analyzer=_parse_analyzer(schema),
+        analyzer=replace(_parse_analyzer(schema), segmenter=segmenter),
         dates=tuple(DateFormat.parse(text, schema.field_name) for text in schema.date_formats),
         dimension=options.dimension,
         metric=options.metric_type if options.HasField("metric_type") else search.VM_COSINE,

@@ -1,8 +1,8 @@
 """The postings of a TEXT field: in which documents a token is, how often, and what BM25 makes of it.
 
 FTS5 keeps them, and lists a token's places quickly; its own ``bm25()`` looks up the length of every document, which
-takes four times as long. So the lengths of all documents are kept in memory here, as well as the postings of common
-tokens from their first search on. Both follow the index's log of changes.
+takes four times as long, and has another idf. So the lengths of all documents are kept in memory here, as well as the
+postings of common tokens from their first search on. Both follow the index's log of changes.
 
 The service scores as older Lucene does: ``idf · f · (k1 + 1) / (f + k1 · (1 - b + b · length / average))`` with
 ``k1 = 1.2`` and ``b = 0.75``.
@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from .run import to_json
+from .run import Outdated, read_array, to_json
 from .scores import Docs, Scores
+from .values import GAP, WORD_END
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from .definitions import Field
     from .store import Store
@@ -35,14 +37,16 @@ _MAX_ENTRIES: Final = 4_000_000
 # After more changes than this all is forgotten, which costs less than following them.
 _MAX_CHANGES: Final = 2000
 
-_Counts = np.ndarray[Any, np.dtype[np.int32]]
+_SEPARATORS: Final = (GAP, WORD_END)
+
+Counts = np.ndarray[Any, np.dtype[np.int32]]
 
 
 class _Entry(NamedTuple):
     """The documents that have a token, in rising order, and how often each has it."""
 
     docs: Docs
-    counts: _Counts
+    counts: Counts
 
 
 class Postings:
@@ -58,14 +62,14 @@ class Postings:
         self._field = field
         self._lock = threading.Lock()
         self._seq = -1
-        self._lengths: _Counts = np.zeros(0, np.int32)
+        self._lengths: Counts = np.zeros(0, np.int32)
         # How many documents have a token, and how many tokens there are.
         self._count = 0
         self._total = 0
         self._norms: np.ndarray[Any, Any] | None = None
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def scores(self, connection: sqlite3.Connection, token: str) -> Scores | None:
+    def token(self, connection: sqlite3.Connection, token: str) -> Scores:
         """Score the documents that have a token.
 
         Args:
@@ -73,27 +77,52 @@ class Postings:
             token: The token in FTS5's form.
 
         Returns:
-            The documents with BM25's scores; None where the view is older than what is known here.
+            The documents with BM25's scores.
+
+        Raises:
+            Outdated: The view is older than what is known here.
         """
         with self._lock:
-            if not self._refresh(connection):
-                return None
+            self._refresh(connection)
             docs, counts = self._entry(connection, token)
-            if self._norms is None:
-                # Where no document has a word there is nothing to score, and nothing to divide by.
-                average = self._total / max(1, self._count) or 1.0
-                self._norms = K1 * (1 - B + B * self._lengths / average)
-            idf = lucene_idf(self._count, len(docs))
-            return Scores(docs, idf * (K1 + 1) * counts / (counts + self._norms[docs]))
+            return self._scores(docs, counts, lucene_idf(self._count, len(docs)))
+
+    def phrase(self, connection: sqlite3.Connection, tokens: Sequence[str], docs: Docs, counts: Counts) -> Scores:
+        """Score the documents that have a phrase, whose idf is the sum of its tokens'.
+
+        Args:
+            connection: A connection whose view of the data is searched.
+            tokens: The tokens of the phrase in FTS5's form.
+            docs: The documents that have it.
+            counts: How often.
+
+        Returns:
+            The documents with BM25's scores.
+
+        Raises:
+            Outdated: The view is older than what is known here.
+        """
+        sql = f"SELECT doc FROM {self._store.terms(self._field)} WHERE term = ?"  # noqa: S608 - the name is ours
+        found = {token: connection.execute(sql, (token,)).fetchone() for token in set(tokens)}
+        with self._lock:
+            self._refresh(connection)
+            idf = sum(lucene_idf(self._count, 0 if found[token] is None else found[token][0]) for token in tokens)
+            return self._scores(docs, counts, idf)
+
+    def _scores(self, docs: Docs, counts: Counts, idf: float) -> Scores:
+        if self._norms is None:
+            # Where no document has a word there is nothing to score, and nothing to divide by.
+            average = self._total / max(1, self._count) or 1.0
+            self._norms = K1 * (1 - B + B * self._lengths / average)
+        return Scores(docs, idf * (K1 + 1) * counts / (counts + self._norms[docs]))
 
     def _entry(self, connection: sqlite3.Connection, token: str) -> _Entry:
         known = self._entries.get(token)
         if known is not None:
             self._entries.move_to_end(token)
             return known
-        sql = f"SELECT doc FROM {self._store.places(self._field)} WHERE term = ?"  # noqa: S608 - the name is ours
-        found = connection.execute(sql, (token,)).fetchall()
-        places = np.fromiter([doc for (doc,) in found], np.int64, len(found))
+        sql = f"SELECT json_group_array(doc) FROM {self._store.places(self._field)} WHERE term = ?"  # noqa: S608 - ours
+        places = read_array(connection, sql, (token,))
         docs, counts = np.unique(places, return_counts=True)
         entry = _Entry(docs, counts.astype(np.int32))
         if len(places) >= COMMON:
@@ -107,11 +136,11 @@ class Postings:
         self._norms = None
         self._entries.clear()
 
-    def _refresh(self, connection: sqlite3.Connection) -> bool:
-        """Follow the changes; False where the connection's view is older than what is known here."""
+    def _refresh(self, connection: sqlite3.Connection) -> None:
+        """Follow the changes."""
         first, last = self._store.log_range(connection)
         if last < self._seq:
-            return False
+            raise Outdated
         if last > self._seq >= 0:
             if first > self._seq + 1 or last - self._seq > _MAX_CHANGES:
                 self._forget()
@@ -120,7 +149,6 @@ class Postings:
         if self._seq < 0:
             self._load(connection)
         self._seq = last
-        return True
 
     def _load(self, connection: sqlite3.Connection) -> None:
         table = f"{self._store.text(self._field)}_docsize"
@@ -142,7 +170,7 @@ class Postings:
             " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
             (to_json(docs),),
         ).fetchall()
-        tokens = {doc: text.split(" ") for doc, text in texts}
+        tokens = {doc: _split(text) for doc, text in texts}
         if docs[-1] >= len(self._lengths):
             grown = np.zeros(int(docs[-1]) + len(self._lengths) // 8 + 1, np.int32)
             grown[: len(self._lengths)] = self._lengths
@@ -171,6 +199,12 @@ def _changed(entry: _Entry, docs: Docs, counts: dict[int, int]) -> _Entry:
     return _Entry(np.insert(kept_docs, places, new_docs), np.insert(kept_counts, places, [count for _, count in new]))
 
 
+def _split(text: str) -> list[str]:
+    for separator in _SEPARATORS:
+        text = text.replace(separator, " ")
+    return text.split(" ")
+
+
 def read_number(record: bytes) -> int:
     """Read the first number of a record of FTS5: seven bits in each byte, the highest first."""
     number = 0
@@ -184,10 +218,3 @@ def read_number(record: bytes) -> int:
 def lucene_idf(total: int, count: int) -> float:
     """How much the rarity of a token counts, as Lucene has it."""
     return math.log(1 + (total - count + 0.5) / (count + 0.5))
-
-
-def fts5_idf(total: int, count: int) -> float:
-    """How much the rarity of a token counts, as FTS5 has it."""
-    idf = math.log((total - count + 0.5) / (count + 0.5))
-    # As FTS5 does, so that tokens of more than half of the documents score at all.
-    return idf if idf > 0 else 1e-6

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_tablestore_memory.local.plainbuffer import decode_cells, encode_answer, encode_row, make_row
+from langchain_tablestore_memory.local.packing import pack_row, unpack_cell, unpack_cells, unpack_row
+from langchain_tablestore_memory.local.plainbuffer import (
+    decode_cells,
+    encode_answer,
+    encode_row,
+    make_row,
+    timestamp_of,
+)
 
 if TYPE_CHECKING:
     from langchain_tablestore_memory.local.plainbuffer import Row
@@ -32,25 +39,30 @@ def newest_time(row: Row) -> int | None:
 
 def encode_stored(row: Row) -> bytes:
     """Encode a row as it is stored."""
-    return encode_row(row.key, row.cells)
+    return pack_row(row)
 
 
 def decode_stored(row: bytes) -> Row:
     """Decode a row as it is stored."""
-    return make_row(*decode_cells(row))
+    return make_row(*unpack_cells(row))
 
 
-def select_columns(row: bytes, names: frozenset[bytes] | None) -> bytes:
+def select_columns(row: bytes, names: frozenset[bytes] | None, expired: int | None) -> bytes:
     """Make the answer of a stored row.
 
     Args:
         row: The row's bytes.
         names: The attribute columns to return, None for all.
+        expired: The newest version that has expired, in milliseconds; None where none ever does.
 
     Returns:
         The row with the header that answers have.
     """
-    if names is None:
-        return encode_answer(row)
+    if names is None and expired is None:
+        return encode_answer(unpack_row(row))
     key, cells = decode_cells(row)
-    return encode_answer(encode_row(key, [cell for cell in cells if cell[0] in names]))
+    if names is not None:
+        cells = [cell for cell in cells if cell[0] in names]
+    if expired is not None:
+        cells = [cell for cell in cells if timestamp_of(cell) > expired]
+    return encode_answer(encode_row(key, [unpack_cell(cell) for cell in cells]))

@@ -58,6 +58,24 @@ def one_of(docs: Docs) -> Condition:
     return Condition("d.doc IN (SELECT value FROM json_each(?))", (to_json(docs),))
 
 
+class Outdated(Exception):  # noqa: N818 - no failure: the search begins anew
+    """A search sees a state of the index that is older than what is kept in memory of it."""
+
+
+def read_array(connection: sqlite3.Connection, sql: str, params: tuple[object, ...] = ()) -> Docs:
+    """Read many integers in less than half of the time that a row for each of them takes.
+
+    Args:
+        connection: A connection.
+        sql: A SELECT of one ``json_group_array``.
+        params: Its parameters.
+
+    Returns:
+        The integers.
+    """
+    return np.array(orjson.loads(connection.execute(sql, params).fetchone()[0]), np.int64)
+
+
 def to_json(numbers: Docs) -> str:
     """Write an array of integers as JSON, for ``json_each``."""
     return orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY).decode()
@@ -110,11 +128,11 @@ class Run:
             The documents in rising order.
         """
         sql, params = self.where(condition)
-        found = self.connection.execute(
-            f"SELECT d.doc FROM {self.store.docs} d WHERE {sql} LIMIT ?",  # noqa: S608
+        docs = read_array(
+            self.connection,
+            f"SELECT json_group_array(doc) FROM (SELECT d.doc FROM {self.store.docs} d WHERE {sql} LIMIT ?)",  # noqa: S608
             (*params, limit),
-        ).fetchall()
-        docs = np.fromiter([doc for (doc,) in found], np.int64, len(found))
+        )
         docs.sort()
         return docs
 
@@ -133,11 +151,12 @@ class Run:
         if len(docs) > _MAX_ASKED:
             return np.intersect1d(docs, self.documents(condition), assume_unique=True)
         sql, params = self.where(condition)
-        found = self.connection.execute(
-            f"SELECT d.doc FROM json_each(?) s CROSS JOIN {self.store.docs} d ON d.doc = s.value WHERE {sql}",  # noqa: S608
+        kept = read_array(
+            self.connection,
+            f"SELECT json_group_array(d.doc) FROM json_each(?) s CROSS JOIN {self.store.docs} d ON d.doc = s.value"  # noqa: S608
+            f" WHERE {sql}",
             (to_json(docs), *params),
-        ).fetchall()
-        kept = np.fromiter([doc for (doc,) in found], np.int64, len(found))
+        )
         kept.sort()
         return kept
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_tablestore_memory.local.messages import search
 
 from .rows import column_values, decode_stored, encode_stored, newest_time
-from .values import read_scalars, read_tokens, read_vector
+from .values import read_scalar, read_scalars, read_tokens, read_vector
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,12 +54,10 @@ class Store:
         self._arrays = [field for field in fields if field.type in _SQL_TYPES and field.is_array]
         self._texts = [field for field in fields if field.type == search.TEXT]
         self._vectors = [field for field in fields if field.type == search.VECTOR]
-        names = ["key", "newest", *(self.column(field) for field in self._columns)]
-        updates = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
-        self._put_doc = (
-            f"INSERT INTO {self.docs} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - ours
-            f" ON CONFLICT (key) DO UPDATE SET {updates} RETURNING doc"
-        )
+        names = ["newest", *(self.column(field) for field in self._columns), "key"]
+        self._add_doc = f"INSERT INTO {self.docs} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - ours
+        changes = ", ".join(f"{name} = ?" for name in names[:-1])
+        self._change_doc = f"UPDATE {self.docs} SET {changes} WHERE key = ? RETURNING doc"  # noqa: S608
 
     def column(self, field: Field) -> str:
         """The column of ``docs`` that holds a field with one value."""
@@ -162,10 +160,17 @@ class Store:
             if before is not None:
                 self._remove(connection, key)
             return
-        old = {} if before is None else column_values(before)
         new = column_values(after)
-        row = [key, newest_time(after), *(_scalar(field, new) for field in self._columns)]
-        (doc,) = connection.execute(self._put_doc, row).fetchone()
+        row = (newest_time(after), *[_scalar(field, new) for field in self._columns], key)
+        found = None if before is None else connection.execute(self._change_doc, row).fetchone()
+        if found is None or before is None:
+            # Also where the row is known but its document has been swept.
+            old: dict[bytes, bytes] = {}
+            doc = connection.execute(self._add_doc, row).lastrowid
+            assert doc is not None
+        else:
+            old = column_values(before)
+            doc = found[0]
         self._put_arrays(connection, doc, old, new)
         changed = self._put_texts(connection, doc, old, new)
         changed |= self._put_vectors(connection, doc, old, new)
@@ -189,16 +194,20 @@ class Store:
             (due, key, _encode(before), _encode(after)),
         )
 
-    def oldest_due(self, connection: sqlite3.Connection) -> int | None:
+    def oldest_due(self, connection: sqlite3.Connection, *, later_than: int = -1) -> int | None:
         """Tell when the next waiting change becomes visible.
 
         Args:
             connection: A connection.
+            later_than: A time in milliseconds. What is due by then is visible to the next search, and passed over.
 
         Returns:
             The time in milliseconds, None where nothing waits.
         """
-        found = connection.execute(f"SELECT due FROM {self.queue} ORDER BY seq LIMIT 1").fetchone()  # noqa: S608
+        found = connection.execute(
+            f"SELECT due FROM {self.queue} WHERE due > ? ORDER BY seq LIMIT 1",  # noqa: S608
+            (later_than,),
+        ).fetchone()
         return None if found is None else int(found[0])
 
     def apply_due(self, connection: sqlite3.Connection, now: int | None) -> None:
@@ -208,17 +217,38 @@ class Store:
             connection: A connection with a write transaction.
             now: The time in milliseconds; None for all changes.
         """
-        due = connection.execute(
+        waiting = connection.execute(
             f"SELECT seq, due, key, before, after FROM {self.queue} ORDER BY seq"  # noqa: S608
         )
         last = None
-        for seq, moment, key, before, after in due.fetchall():
-            if now is not None and moment > now:
+        for seq, due, key, before, after in waiting:
+            if now is not None and due > now:
                 break
             self.apply(connection, key, _decode(before), _decode(after))
             last = seq
         if last is not None:
             connection.execute(f"DELETE FROM {self.queue} WHERE seq <= ?", (last,))  # noqa: S608
+
+    def sweep(self, connection: sqlite3.Connection, expired: int, after: int, count: int) -> int:
+        """Remove documents whose time-to-live has ended, among the next ones in the order of their number.
+
+        Args:
+            connection: A connection with a write transaction.
+            expired: The time in milliseconds up to which documents have expired.
+            after: The number after which to begin.
+            count: How many documents to look at.
+
+        Returns:
+            The number after which to go on, 0 at the end.
+        """
+        found = connection.execute(
+            f"SELECT doc, key, newest FROM {self.docs} WHERE doc > ? ORDER BY doc LIMIT ?",  # noqa: S608
+            (after, count),
+        ).fetchall()
+        for _, key, newest in found:
+            if newest is not None and newest <= expired:
+                self._remove(connection, key)
+        return found[-1][0] if len(found) == count else 0
 
     def log_range(self, connection: sqlite3.Connection) -> tuple[int, int]:
         """Tell which changes the log has.
@@ -326,8 +356,7 @@ def _scalar(field: Field, values: dict[bytes, bytes]) -> Any:
     value = values.get(field.column)
     if value is None:
         return None
-    found = read_scalars(field, value)
-    return found[0] if found else None
+    return read_scalar(field, value)
 
 
 def _changed(fields: list[Field], old: dict[bytes, bytes], new: dict[bytes, bytes]) -> Iterable[Field]:

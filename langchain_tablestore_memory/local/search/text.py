@@ -1,7 +1,7 @@
 """Full text over one TEXT field: conditions for SQL, and scores.
 
-The scores of tokens are those of `postings`. Phrases are left to FTS5, whose ``bm25()`` differs from Lucene's in the
-idf only: its scores are multiplied by the quotient of the two. Of a phrase the idf is the sum of its tokens'.
+FTS5 finds tokens and phrases; what they score is up to `postings`. Some phrases FTS5 cannot tell, because the tokens
+of a document are not all at places of their own: these it narrows down, and the stored tokens are looked at.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .postings import fts5_idf, lucene_idf, read_number
-from .run import NONE, Condition, join
+from .run import NONE, Condition, join, one_of
 from .scores import Scores, constant, union
-from .values import escape_token, unescape_token
+from .values import GAP, WORD_END, escape_token, unescape_token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .definitions import Field
+    from .postings import Counts
     from .run import Run
     from .scores import Docs
 
@@ -69,7 +69,11 @@ def tokens_scores(run: Run, field: Field, wanted: Tokens) -> Scores:
 
 def phrase_condition(run: Run, field: Field, tokens: Sequence[str]) -> Condition:
     """The condition that tokens follow one another in a document."""
-    return matching(run, field, _phrase(tokens)) if tokens else NONE
+    if not tokens:
+        return NONE
+    if len(tokens) > 1 and (field.is_array or field.analyzer.cuts_words):
+        return one_of(_find_phrase(run, field, tokens)[0])
+    return matching(run, field, _phrase(tokens))
 
 
 def phrase_scores(run: Run, field: Field, tokens: Sequence[str]) -> Scores:
@@ -84,13 +88,48 @@ def phrase_scores(run: Run, field: Field, tokens: Sequence[str]) -> Scores:
         The documents with their scores.
     """
     if not tokens:
-        return _nothing()
+        return constant(np.empty(0, np.int64), 0.0)
     if len(tokens) == 1:
         return _token_scores(run, field, tokens[0])
-    found = _matches(run, field, _phrase(tokens))
-    total = _document_count(run, field)
-    idf = sum(lucene_idf(total, _frequency(run, field, token)) for token in tokens)
-    return Scores(found.docs, found.values * (idf / fts5_idf(total, len(found.docs)))) if len(found.docs) else found
+    docs, counts = _find_phrase(run, field, tokens)
+    return run.caches.postings(field).phrase(run.connection, list(map(escape_token, tokens)), docs, counts)
+
+
+def _find_phrase(run: Run, field: Field, tokens: Sequence[str]) -> tuple[Docs, Counts]:
+    """The documents in which tokens follow one another, in rising order, and how often they do in each."""
+    table = run.store.text(field)
+    escaped = list(map(escape_token, tokens))
+    if field.analyzer.cuts_words:
+        expression, count = " AND ".join(map(_quote, dict.fromkeys(tokens))), _count_words
+    else:
+        expression, count = _phrase(tokens), _count_runs
+    found = run.connection.execute(
+        f"SELECT rowid, tokens FROM {table} WHERE {table} MATCH ? ORDER BY rowid",  # noqa: S608
+        (expression,),
+    )
+    counted = [(doc, count(stored, escaped)) for doc, stored in found]
+    having = [(doc, number) for doc, number in counted if number]
+    return np.array([doc for doc, _ in having], np.int64), np.array([number for _, number in having], np.int32)
+
+
+def _count_runs(stored: str, tokens: list[str]) -> int:
+    """Count how often tokens follow one another, also where one run begins within another."""
+    text, run = f" {stored} ", f" {' '.join(tokens)} "
+    number, place = 0, text.find(run)
+    while place >= 0:
+        number += 1
+        place = text.find(run, place + 1)
+    return number
+
+
+def _count_words(stored: str, tokens: list[str]) -> int:
+    """Count how often tokens are pieces of words that follow one another."""
+    number = 0
+    for element in stored.split(GAP):
+        words = [set(pieces.split(" ")) for pieces in element.split(WORD_END)]
+        for first in range(len(words) - len(tokens) + 1):
+            number += all(token in words[first + place] for place, token in enumerate(tokens))
+    return number
 
 
 def matching(run: Run, field: Field, expression: str) -> Condition:
@@ -140,27 +179,7 @@ def _any_of(run: Run, field: Field, quoted: list[str]) -> Condition:
 
 
 def _token_scores(run: Run, field: Field, token: str) -> Scores:
-    known = run.caches.postings(field).scores(run.connection, escape_token(token))
-    if known is not None:
-        return known
-    found = _matches(run, field, _quote(token))
-    if not len(found.docs):
-        return found
-    total, count = _document_count(run, field), len(found.docs)
-    return Scores(found.docs, found.values * (lucene_idf(total, count) / fts5_idf(total, count)))
-
-
-def _matches(run: Run, field: Field, expression: str) -> Scores:
-    """The documents that meet an expression, with FTS5's scores of it."""
-    table = run.store.text(field)
-    found = run.connection.execute(
-        f"SELECT rowid, -bm25({table}) FROM {table} WHERE {table} MATCH ?",  # noqa: S608
-        (expression,),
-    ).fetchall()
-    if not found:
-        return _nothing()
-    docs, values = zip(*found, strict=True)
-    return Scores(np.array(docs, np.int64), np.array(values, np.float64))
+    return run.caches.postings(field).token(run.connection, escape_token(token))
 
 
 def restrict_live(run: Run, scores: Scores) -> Scores:
@@ -169,24 +188,6 @@ def restrict_live(run: Run, scores: Scores) -> Scores:
         return scores
     kept: Docs = run.restrict(scores.docs, Condition("1"))
     return scores.only(kept)
-
-
-def _document_count(run: Run, field: Field) -> int:
-    """How many documents have a token in the field: the first number of FTS5's record of averages."""
-    (record,) = run.connection.execute(f"SELECT block FROM {run.store.text(field)}_data WHERE id = 1").fetchone()  # noqa: S608
-    return read_number(record)
-
-
-def _frequency(run: Run, field: Field, token: str) -> int:
-    found = run.connection.execute(
-        f"SELECT doc FROM {run.store.terms(field)} WHERE term = ?",  # noqa: S608
-        (escape_token(token),),
-    ).fetchone()
-    return 0 if found is None else int(found[0])
-
-
-def _nothing() -> Scores:
-    return constant(np.empty(0, np.int64), 0.0)
 
 
 def _phrase(tokens: Sequence[str]) -> str:

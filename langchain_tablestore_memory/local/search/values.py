@@ -13,11 +13,21 @@ import numpy as np
 import orjson
 
 from langchain_tablestore_memory.local.messages import search
-from langchain_tablestore_memory.local.values import BLOB, BOOLEAN, DOUBLE, INTEGER, STRING, decode_value
+from langchain_tablestore_memory.local.packing import read_numbers
+from langchain_tablestore_memory.local.values import (
+    BLOB,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    decode_integer,
+    decode_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .analysis import Analyzer
     from .definitions import Field
 
 Scalar = int | float | str
@@ -33,8 +43,10 @@ _COLUMN_TYPES: Final = {
     search.KEYWORD: STRING,
     search.TEXT: STRING,
 }
-# Stands between the elements of an array of texts, so that no phrase reaches over their ends.
-_GAP: Final = "\ue0fe"
+# Between the elements of an array of texts, and between the words of a text that have several tokens each. FTS5 takes
+# it for a blank: that no phrase reaches over it is checked in `text`.
+GAP: Final = " | "
+WORD_END: Final = " / "
 # FTS5's "ascii" tokenizer keeps everything but ASCII characters other than letters and digits, and folds capitals.
 _UNSAFE: Final = re.compile("[\x00-/:-`{-\x7f\ue000-\ue0ff]")
 _UNSAFE_OR_GLUE: Final = re.compile("[\x00\x02-/:-`{-\x7f\ue000-\ue0ff]")
@@ -43,21 +55,37 @@ _ESCAPE: Final = "\ue0ff"
 
 
 def read_scalars(field: Field, value: bytes) -> list[Scalar]:
-    """Read the values of a KEYWORD, LONG, DOUBLE, BOOLEAN or DATE field.
+    """Read the values of a KEYWORD, LONG, DOUBLE, BOOLEAN or DATE field; for one that is no array see `read_scalar`.
+
+    Args:
+        field: The field, an array.
+        value: The encoded value of its column.
+
+    Returns:
+        The values; none where the field is left out.
+    """
+    found = [_fit(field, element) for element in _elements(_decode(field, value))]
+    return [] if None in found else [element for element in found if element is not None]
+
+
+def read_scalar(field: Field, value: bytes) -> Scalar | None:
+    """Read the value of a KEYWORD, LONG, DOUBLE, BOOLEAN or DATE field that is no array.
 
     Args:
         field: The field.
         value: The encoded value of its column.
 
     Returns:
-        The values: one, or those of an array; none where the field is left out.
+        The value, None where the field is left out.
     """
-    decoded = _decode(field, value)
-    if not field.is_array:
-        fitting = _fit(field, decoded)
-        return [] if fitting is None else [fitting]
-    found = [_fit(field, element) for element in _elements(decoded)]
-    return [] if None in found else [element for element in found if element is not None]
+    kind = value[0]
+    if not field.is_virtual:
+        # The most frequent ones by the shortest way.
+        if kind == STRING and field.type == search.KEYWORD:
+            return value[5:].decode() if len(value) - 5 <= MAX_KEYWORD_LENGTH else None
+        if kind == INTEGER and field.type == search.LONG:
+            return decode_integer(value)
+    return _fit(field, _decode(field, value))
 
 
 def read_tokens(field: Field, value: bytes) -> str | None:
@@ -68,14 +96,24 @@ def read_tokens(field: Field, value: bytes) -> str | None:
         value: The encoded value of its column.
 
     Returns:
-        The tokens in FTS5's form, joined by blanks; None where there are none.
+        The tokens in FTS5's form, joined by blanks, `WORD_END` and `GAP`; None where there are none.
     """
     decoded = _decode(field, value)
     texts = _elements(decoded) if field.is_array else [decoded]
     if not all(isinstance(text, str) for text in texts):
         return None
-    parts = [join_tokens(field.analyzer.index_tokens(text), exact=bool(field.analyzer.delimiter)) for text in texts]
-    return f" {_GAP} ".join(part for part in parts if part) or None
+    parts = [_stored_text(field.analyzer, text) for text in texts]
+    return GAP.join(part for part in parts if part) or None
+
+
+def _stored_text(analyzer: Analyzer, text: str) -> str:
+    if not analyzer.cuts_words:
+        plain = analyzer.join_plain(text)
+        if plain is not None:
+            return plain
+        return join_tokens(analyzer.index_tokens(text), exact=bool(analyzer.delimiter))
+    words = analyzer.index_words(text)
+    return WORD_END.join(map(join_tokens, words)) if any(words) else ""
 
 
 def read_vector(field: Field, value: bytes) -> bytes | None:
@@ -88,6 +126,10 @@ def read_vector(field: Field, value: bytes) -> bytes | None:
     Returns:
         Little-endian float32 bytes, None where there is no vector of the field's dimension.
     """
+    known = read_numbers(value)
+    if known is not None:
+        # What can be written anew from its numbers has none that is not finite.
+        return known if len(known) == 4 * field.dimension else None
     if value[0] == STRING:
         try:
             numbers = orjson.loads(value[5:])

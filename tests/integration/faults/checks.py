@@ -5,22 +5,18 @@ from __future__ import annotations
 from langchain_tablestore_memory import WriteError
 
 
-def named(message_ids):
-    return {f"message {message_id!r}" for message_id in message_ids}
-
-
 def check_kept(operation, expected, world, error):
     """Nothing is lost, doubled or mixed up that the operation did not mean to change, and the error names the rest."""
     contents = world.contents()
     assert contents.faults == ()
-    before, after = expected.before.message_versions(), expected.after.message_versions()
-    present = contents.message_versions()
+    before, after = expected.before.versions(), expected.after.versions()
+    present = contents.versions()
     assert before & after <= present <= before | after
     if isinstance(error, WriteError):
-        told = {name for name in (*error.failed, *error.stored) if name.startswith("message ")}
-        assert told >= named(operation.adds)
+        assert {*error.failed, *error.stored} >= operation.named(operation.adds)
         # What was added and not there is not said to be stored.
-        assert not named(operation.adds) & set(error.stored) - named(message_id for _, message_id, _ in present)
+        there = operation.named(row_id for _, row_id, _ in present)
+        assert not operation.named(operation.adds) & set(error.stored) - there
         assert error.failed
         assert all(name in str(error) for name in error.failed[:5])
     for conversation, messages in expected.before.messages.items():

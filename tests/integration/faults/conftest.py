@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .operations import Operation
-from .worlds import Contents, World, furnish, opened, prepare
+from .operation import DOCUMENT_OWNERS, Operation
+from .worlds import Contents, World, furnish, opened, prepare, stock
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +32,23 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def beginning(bare: Path, furnished: Path) -> Callable[[Operation], Path]:
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Tablestore with documents in it, to be copied."""
+    folder = tmp_path_factory.mktemp("stocked")
+    stock(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def beginning(bare: Path, furnished: Path, stocked: Path) -> Callable[[Operation], Path]:
     """The folder from which an operation's world is copied."""
-    return lambda operation: furnished if operation.furnished else bare
+
+    def find(operation: Operation) -> Path:
+        if not operation.furnished:
+            return bare
+        return stocked if operation.owner in DOCUMENT_OWNERS else furnished
+
+    return find
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,16 @@ def perform(request: pytest.FixtureRequest) -> Iterator[Perform]:
         yield Perform("async", lambda operation, subject: runner.run(operation.arun(subject)))
 
 
-_READING = {"DescribeTable", "ListTable", "GetRow", "GetRange", "BatchGetRow"}
+_READING = {
+    "DescribeTable",
+    "ListTable",
+    "GetRow",
+    "GetRange",
+    "BatchGetRow",
+    "ListSearchIndex",
+    "DescribeSearchIndex",
+    "Search",
+}
 
 
 class Undisturbed(NamedTuple):

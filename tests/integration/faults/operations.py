@@ -1,108 +1,28 @@
-"""Every operation of the public classes, as something that can be run sync or async, again and again."""
+"""Every operation of the public classes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from langchain_tablestore_memory import (
-    HistoryEntry,
-    HistoryPage,
+    Filters,
     InvalidArgumentError,
     MemoryStore,
     Message,
     MessageStore,
     Order,
-    Page,
     Session,
     SessionRegistry,
     TablestoreChatMessageHistory,
 )
 
+from .document_operations import DOCUMENT_OPERATIONS
+from .operation import Operation
 from .worlds import LONG_AGO, World
-
-SUBJECTS: dict[type, Callable[[World], Any]] = {
-    TablestoreChatMessageHistory: lambda world: world.history(),
-    SessionRegistry: lambda world: world.registry,
-    MemoryStore: lambda world: world.store,
-    MessageStore: lambda world: MessageStore(world.connection),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Operation:
-    """One call of a public method.
-
-    Attributes:
-        owner: The class.
-        method: The sync method; the async one has an "a" in front.
-        args: Makes its positional arguments, anew for each call.
-        kwargs: Its keyword arguments.
-        note: What tells it from other calls of the method.
-        subject: Makes the object.
-        furnished: Whether the world holds tables and conversations before.
-        adds: Ids of messages that are there afterwards and were not before.
-        repeated: What calling it again may raise after a call that failed half way.
-        large: Whether it takes long.
-    """
-
-    owner: type
-    method: str
-    args: Callable[[], tuple[Any, ...]] = tuple
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    note: str = ""
-    subject: Callable[[World], Any] | None = None
-    furnished: bool = True
-    adds: tuple[str, ...] = ()
-    repeated: tuple[type[Exception], ...] = ()
-    large: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.owner.__name__}.{self.method}{f' ({self.note})' if self.note else ''}"
-
-    def of(self, world: World) -> Any:
-        """The object to call it on."""
-        return (self.subject or SUBJECTS[self.owner])(world)
-
-    def run(self, subject: Any) -> Any:
-        """Call the sync method."""
-        if self.method == "messages":
-            return told(subject.messages)
-        result = getattr(subject, self.method)(*self.args(), **self.kwargs)
-        return told(list(result) if isinstance(result, Iterator) else result)
-
-    async def arun(self, subject: Any) -> Any:
-        """Call the async method."""
-        method = getattr(subject, "aget_messages" if self.method == "messages" else f"a{self.method}")
-        result = method(*self.args(), **self.kwargs)
-        if isinstance(result, AsyncIterator):
-            return told([item async for item in result])
-        return told(await result)
-
-
-def told(result: Any) -> Any:
-    """A result without what differs from run to run: times, and cursors, which hold times."""
-    match result:
-        case list():
-            return [told(item) for item in result]
-        case Page():
-            return [told(result.items), result.cursor is not None]
-        case HistoryPage():
-            return [told(result.entries), result.older is not None, result.newer is not None]
-        case HistoryEntry():
-            return [result.message, result.id, result.metadata]
-        case Session():
-            record = result
-            return [record.user_id, record.session_id, record.metadata, record.title, record.message_count]
-        case Message():
-            return [result.session_id, result.message_id, result.content, result.metadata]
-        case TablestoreChatMessageHistory():
-            return result.conversation
-    return result
 
 
 def spoken(*ids: str, text: str = "text of {}") -> list[BaseMessage]:
@@ -116,6 +36,20 @@ def after_reading(world: World) -> TablestoreChatMessageHistory:
     history = world.history()
     assert len(history.messages) == 4
     return history
+
+
+def searched(world: World) -> TablestoreChatMessageHistory:
+    """A history of a table that was searched before."""
+    world.store.init_search_index()
+    history = world.history()
+    history.search("one")
+    return history
+
+
+def with_search_indexes(world: World) -> MemoryStore:
+    """A store of tables that were searched before."""
+    world.store.init_search_index()
+    return world.store
 
 
 def _history() -> list[Operation]:
@@ -161,6 +95,8 @@ def _history() -> list[Operation]:
         of("clear"),
         of("fork", lambda: ("m2",), kwargs={"session_id": "f1", "title": "Fork"}, repeated=(InvalidArgumentError,)),
         of("fork", kwargs={"session_id": "f1"}, note="all", repeated=(InvalidArgumentError,)),
+        of("search", lambda: ("two three",), kwargs={"limit": 1}, note="makes the index", slow=True),
+        of("search", lambda: ("one private",), kwargs={"scope": "user"}, note="user", subject=searched),
     ]
 
 
@@ -234,6 +170,11 @@ def _store() -> list[Operation]:
         of("list_messages", lambda: ("plain",), kwargs={"metadata_filter": {"n": {"$gte": 2}}}),
         of("list_all_messages"),
         of("list_messages_paginated", lambda: ("plain", 2)),
+        of("init_search_index", slow=True),
+        of("search_sessions", lambda: ({"user_id": "p1"}, 1), note="makes the index", slow=True),
+        of("search_sessions", lambda: ({"user_id": "p1"}, 1), subject=with_search_indexes),
+        of("search_messages", lambda: (Filters.text_match("content", "text"),), subject=with_search_indexes),
+        of("delete_tables", note="with search indexes", subject=with_search_indexes, slow=True),
     ]
 
 
@@ -259,10 +200,15 @@ def _message_store() -> list[Operation]:
     ]
 
 
-OPERATIONS = [*_history(), *_registry(), *_store(), *_message_store()]
+OPERATIONS = [*_history(), *_registry(), *_store(), *_message_store(), *DOCUMENT_OPERATIONS]
 
-each_operation = pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.large], ids=str)
-each_operation_and_large_ones = pytest.mark.parametrize(
-    "operation",
-    [pytest.param(each, id=str(each), marks=[pytest.mark.slow] if each.large else []) for each in OPERATIONS],
-)
+
+def _each(operations: list[Operation]) -> pytest.MarkDecorator:
+    marks = {True: [pytest.mark.slow], False: []}
+    return pytest.mark.parametrize(
+        "operation", [pytest.param(each, id=str(each), marks=marks[each.slow or each.large]) for each in operations]
+    )
+
+
+each_operation = _each([operation for operation in OPERATIONS if not operation.large])
+each_operation_and_large_ones = _each(OPERATIONS)

@@ -20,7 +20,7 @@ from .worlds import IMPATIENT, opened
 # A proxy that is there refuses nobody; see test_kill.py.
 FAULTS = [fault for fault in (*PASSING_FAULTS, *PASSING_ROW_FAULTS) if str(fault) != "refused connection"]
 
-PATIENCE = 0.5
+PATIENCE = 1.0
 """Seconds that the clients wait for an answer."""
 
 

@@ -88,7 +88,12 @@ class Faults:
         self._decide: Callable[[int, Request], Fault | None] = _nothing
         self._position = 0
         self.requests: list[Request] = []
-        self.met = 0
+        self.spoilt: list[Request] = []
+
+    @property
+    def met(self) -> int:
+        """How many requests met a fault."""
+        return len(self.spoilt)
 
     @contextmanager
     def at(self, position: int, fault: Fault) -> Iterator[None]:
@@ -110,7 +115,7 @@ class Faults:
         """Within this block, a function of the request and its number (from 0) names the fault that it meets."""
         with self._lock:
             self._decide, self._position = decide, 0
-            self.requests, self.met = [], 0
+            self.requests, self.spoilt = [], []
         try:
             yield
         finally:
@@ -122,7 +127,8 @@ class Faults:
             self.requests.append(request)
             fault = self._decide(self._position, request)
             self._position += 1
-            self.met += fault is not None
+            if fault is not None:
+                self.spoilt.append(request)
         return forward(request) if fault is None else fault.effect(request, forward)
 
 
@@ -301,7 +307,19 @@ def _hmac(text: str) -> str:
 
 # All of them
 
-WRITES = frozenset({"CreateTable", "CreateIndex", "DeleteTable", "PutRow", "UpdateRow", "DeleteRow", "BatchWriteRow"})
+WRITES = frozenset(
+    {
+        "CreateTable",
+        "CreateIndex",
+        "DeleteTable",
+        "CreateSearchIndex",
+        "DeleteSearchIndex",
+        "PutRow",
+        "UpdateRow",
+        "DeleteRow",
+        "BatchWriteRow",
+    }
+)
 
 
 CONNECTION_FAULTS = [

@@ -12,11 +12,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, HumanMessage
-from tablestore import INF_MAX, INF_MIN, Direction, OTSClient
+from tablestore import (
+    INF_MAX,
+    INF_MIN,
+    ColumnReturnType,
+    ColumnsToGet,
+    Direction,
+    ExistsQuery,
+    MatchAllQuery,
+    OTSClient,
+    Query,
+    SearchQuery,
+)
 
 from langchain_tablestore_memory import (
     Connection,
+    Document,
+    KnowledgeStore,
     MemoryStore,
     Message,
     MetaType,
@@ -24,6 +38,7 @@ from langchain_tablestore_memory import (
     Session,
     SessionRegistry,
     TablestoreChatMessageHistory,
+    TablestoreVectorStore,
     connect,
 )
 from langchain_tablestore_memory.local import Tablestore, ots_client
@@ -34,6 +49,24 @@ IMPATIENT = RetryPolicy(attempts=3, connect_attempts=3, first_delay=0.0002, max_
 
 INDEX_META = {"model": MetaType.STRING}
 LONG_AGO = 1_000_000
+FILTERABLE = {"year": int, "tags": list[str]}
+TENANTS = ("t1", "t2")
+
+
+class LetterCounts(Embeddings):
+    """How often two letters are in a text, and a little more, so that no vector is zero."""
+
+    def embed_query(self, text: str) -> list[float]:
+        return [text.count("a") + 0.5, text.count("e") + 0.5]
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self.embed_query(text) for text in texts]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return self.embed_query(text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        return self.embed_documents(texts)
 
 
 class World:
@@ -54,6 +87,16 @@ class World:
     @cached_property
     def store(self) -> MemoryStore:
         return MemoryStore(self.connection, session_secondary_index_meta=INDEX_META)
+
+    def knowledge(self) -> KnowledgeStore:
+        return KnowledgeStore(self.connection, 2, filterable=FILTERABLE)
+
+    def shared_knowledge(self) -> KnowledgeStore:
+        """Documents of several tenants."""
+        return KnowledgeStore(self.connection, 2, enable_multi_tenant=True, table_name="shared", filterable=FILTERABLE)
+
+    def vectors(self, **options: Any) -> TablestoreVectorStore:
+        return TablestoreVectorStore(LetterCounts(), connection=self.connection, filterable=FILTERABLE, **options)
 
     def contents(self) -> Contents:
         """What is stored, read without this package and without faults."""
@@ -99,6 +142,22 @@ def furnish(folder: Path) -> None:
             store.put_message(Message("plain", f"p{n}", n, f"text {n}", {"n": n}))
 
 
+def stock(folder: Path) -> None:
+    """Make two tables of documents: one of nobody in particular, one of two tenants."""
+    with connect(f"local:{folder}") as connection:
+        world = World(Tablestore(None), connection)
+        texts = ("green tea", "black tea", "a bean", "bread", "leave a dream")
+        for number, text in enumerate(texts, 1):
+            vector = LetterCounts().embed_query(text)
+            metadata = {"year": 2000 + number, "tags": ["x", text[0]], "nested": {"n": number}}
+            world.knowledge().put_document(Document(f"d{number}", text=text, embedding=vector, metadata=metadata))
+            world.shared_knowledge().put_documents(
+                Document(f"d{number}", tenant, text, vector, {"year": 2000 + number, "owner": tenant})
+                for tenant in TENANTS
+            )
+        world.service.close()
+
+
 @dataclass(frozen=True)
 class Contents:
     """Everything in a Tablestore, in a form in which two that tell the same compare equal.
@@ -109,21 +168,27 @@ class Contents:
     Attributes:
         sessions: Columns by user and session, the most recently active first within each user.
         messages: Ids and columns of messages by conversation, in order.
+        documents: Keys and columns of documents by table, in order.
+        indexes: Tables with the search indexes that they have.
         faults: What is wrong with it in itself.
     """
 
     sessions: dict[str, list[tuple[str, dict[str, Any]]]]
     messages: dict[str, list[tuple[str, dict[str, Any]]]]
+    documents: dict[str, list[tuple[str, dict[str, Any]]]]
+    indexes: tuple[tuple[str, str], ...]
     faults: tuple[str, ...]
 
     def ids(self, conversation: str) -> list[str]:
         return [message_id for message_id, _ in self.messages.get(conversation, [])]
 
-    def message_versions(self) -> set[tuple[str, str, str]]:
+    def versions(self) -> set[tuple[str, str, str]]:
+        """Messages and documents: where they are, their ids, and all that they hold."""
         return {
-            (conversation, message_id, repr(sorted(columns.items())))
-            for conversation, found in self.messages.items()
-            for message_id, columns in found
+            (place, row_id, repr(sorted(columns.items())))
+            for rows in (self.messages, self.documents)
+            for place, found in rows.items()
+            for row_id, columns in found
         }
 
     def miscounted(self) -> list[str]:
@@ -159,11 +224,51 @@ def read_contents(client: OTSClient) -> Contents:
         faults += [f"two messages at {place}" for place in set(times) if times.count(place) > 1]
         held = [(conversation, message_id) for conversation, message_id, _ in entries]
         faults += [f"{place} is there twice" for place in set(held) if held.count(place) > 1]
+    documents = {}
+    for table in DOCUMENT_TABLES & tables:
+        documents[table] = [
+            (key[0], {**columns, "tenant_id": key[1]})
+            for key, columns in _rows(client, table, ("document_id", "tenant_id"))
+        ]
+        for _, index in client.list_search_index(table):
+            _check_search_index(client, table, index, documents[table], faults)
+    with_rows = tables & {"session", "message", *DOCUMENT_TABLES}
+    indexes = tuple(sorted(pair for table in with_rows for pair in client.list_search_index(table)))
     recent = {
         user: [(session, columns) for _, session, columns in sorted(found, key=lambda each: each[:2], reverse=True)]
         for user, found in sessions.items()
     }
-    return Contents(recent, messages, tuple(sorted(faults)))
+    return Contents(recent, messages, documents, indexes, tuple(sorted(faults)))
+
+
+DOCUMENT_TABLES = {"knowledge", "shared"}
+
+
+def _check_search_index(
+    client: OTSClient, table: str, index: str, rows: list[tuple[str, dict[str, Any]]], faults: list[str]
+) -> None:
+    """All rows are found with the columns that they have now, and each field where its column is."""
+    columns = ColumnsToGet(return_type=ColumnReturnType.ALL)
+
+    def found(query: Query) -> list[tuple[str, dict[str, Any]]]:
+        hits, token = [], None
+        while True:
+            answer = client.search(table, index, SearchQuery(query, limit=100, next_token=token), columns)
+            hits += [
+                (key[0][1], {**{name: value for name, value, *_ in cells}, "tenant_id": key[1][1]})
+                for key, cells in answer.rows
+            ]
+            token = answer.next_token
+            if not token:
+                return hits
+
+    if found(MatchAllQuery()) != rows:
+        faults.append(f"{index} and {table} differ")
+    faults += [
+        f"{index} and {table} differ in {field}"
+        for field in ("text", "embedding", *FILTERABLE)
+        if found(ExistsQuery(field)) != [row for row in rows if field in row[1]]
+    ]
 
 
 def _check_index(

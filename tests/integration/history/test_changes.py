@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from core.support import MODES, Face, WatchedTablestore
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_tablestore_memory import (
@@ -10,8 +11,12 @@ from langchain_tablestore_memory import (
     MessageNotFoundError,
     MessageStore,
     Order,
+    SessionRegistry,
+    TablestoreChatMessageHistory,
+    WriteError,
     microseconds_timestamp,
 )
+from langchain_tablestore_memory.local.errors import RequestError
 
 from .support import unique
 
@@ -408,6 +413,83 @@ def test_fork_of_many_messages(local_chats):
     assert fork.messages == messages
     assert local_chats.session(fork).message_count == 450
     assert [e.create_time for e in fork.entries(order=Order.DESC)] == [e.create_time for e in chat.entries()][::-1]
+
+
+class Interrupted(BaseException):
+    """What a pressed key raises, but for ending the tests."""
+
+
+class TestForkThatFails:
+    """250 messages are two requests, and the session is in the second."""
+
+    @pytest.fixture(params=MODES)
+    def mode(self, request):
+        return request.param
+
+    @pytest.fixture
+    def engine(self):
+        with WatchedTablestore() as engine:
+            yield engine
+
+    @pytest.fixture(params=[True, False], ids=["isolated", "shared"])
+    def history(self, request, engine, mode):
+        history = TablestoreChatMessageHistory(
+            "s1", user_id="u1", connection=engine.connection("sync"), isolate_users=request.param
+        )
+        history.add_messages([HumanMessage(str(number), id=f"m{number}") for number in range(250)])
+        aside = TablestoreChatMessageHistory(
+            "s1", user_id="u1", connection=engine.connection(mode), isolate_users=request.param
+        )
+        return Face(aside, mode)
+
+    def stored(self, engine, session_id="s2"):
+        """The fork's messages, and its session, seen by somebody else."""
+        engine.before = None
+        connection = engine.connection("sync")
+        conversations = [message.session_id for message in MessageStore(connection).list_all()]
+        session = SessionRegistry(connection).get(session_id, "u1")
+        return [name for name in conversations if name.endswith(session_id)], session
+
+    async def test_nothing_is_left(self, engine, history):
+        engine.fail_at("BatchWriteRow", 2)
+        with pytest.raises(WriteError, match="what was written of it is deleted again") as raised:
+            await history.fork(session_id="s2")
+        assert (len(raised.value.failed), raised.value.stored) == (251, ())
+        assert self.stored(engine) == ([], None)
+        fork = await history.fork(session_id="s2")
+        assert (fork.session_id, len(self.stored(engine)[0])) == ("s2", 250)
+
+    async def test_what_is_left_is_said(self, engine, history):
+        writes = 0
+
+        def before(api):
+            nonlocal writes
+            writes += api == "BatchWriteRow"
+            if api == "BatchWriteRow" and writes > 1:
+                raise RequestError(403, "OTSNoPermissionAccess", "You have no permission.")
+
+        engine.before = before
+        with pytest.raises(
+            WriteError, match=r"could not be deleted again .* session 's2'\. Delete that session"
+        ) as raised:
+            await history.fork(session_id="s2")
+        messages, session = self.stored(engine)
+        assert 0 < len(messages) == len([name for name in raised.value.stored if name.startswith("message")])
+        assert (session is not None) == ("session 's2'" in raised.value.stored)
+
+    async def test_an_interrupted_one_leaves_nothing(self, engine, history):
+        writes = 0
+
+        def before(api):
+            nonlocal writes
+            writes += api == "BatchWriteRow"
+            if api == "BatchWriteRow" and writes == 2:
+                raise Interrupted
+
+        engine.before = before
+        with pytest.raises(Interrupted):
+            await history.fork(session_id="s2")
+        assert self.stored(engine) == ([], None)
 
 
 def test_a_deleted_session_leaves_nothing(chats):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_tablestore_memory import SessionRegistry, TablestoreChatMessageHistory, chat_history
+from langchain_tablestore_memory import SessionRegistry, TablestoreChatMessageHistory, drafts
 
 from .support import unique
 
@@ -88,7 +88,7 @@ def test_threads_and_event_loops_together(connection):
 
 def test_one_object_under_a_clock_that_stands_still(embedded, monkeypatch):
     """Without the clock's help the order of each thread depends on the object alone."""
-    monkeypatch.setattr(chat_history, "microseconds_timestamp", lambda: 1000)
+    monkeypatch.setattr(drafts, "microseconds_timestamp", lambda: 1000)
     history = TablestoreChatMessageHistory(unique("s"), user_id=unique("u"), connection=embedded)
     start = threading.Barrier(WRITERS)
 

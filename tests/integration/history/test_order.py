@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_tablestore_memory import InvalidArgumentError, Message, MessageStore, chat_history
+from langchain_tablestore_memory import (
+    InvalidArgumentError,
+    Message,
+    MessageStore,
+    TablestoreChatMessageHistory,
+    drafts,
+    microseconds_timestamp,
+)
 
 from .support import unique
 
@@ -26,7 +33,7 @@ def clock(monkeypatch):
     class Clock:
         now = 1_000_000
 
-    monkeypatch.setattr(chat_history, "microseconds_timestamp", lambda: Clock.now)
+    monkeypatch.setattr(drafts, "microseconds_timestamp", lambda: Clock.now)
     return Clock
 
 
@@ -128,7 +135,7 @@ def test_some_times_given_and_some_not(local_chats):
 @settings(max_examples=25, deadline=None)
 @given(times=st.lists(st.integers(-3, 3), min_size=1, max_size=12))
 def test_messages_imported_with_equal_times_keep_their_order(embedded, times):
-    history = chat_history.TablestoreChatMessageHistory(unique("s"), connection=embedded)
+    history = TablestoreChatMessageHistory(unique("s"), connection=embedded)
     history.add_messages(humans([str(number) for number in range(len(times))]), create_times=times)
     wanted = [number for number, _ in sorted(enumerate(times), key=lambda pair: pair[1])]
     assert [int(message.content) for message in history.messages] == wanted
@@ -223,7 +230,7 @@ def test_many_known_ids_among_more_than_one_page_of_others(embedded):
     store = MessageStore(embedded)
     store.put([Message(conversation, f"{number:04}", number, "old") for number in range(5_200)])
     changed = [5, 1_000, 2_000, 3_000, 4_990, 5_050, 5_100, 5_150, 5_199, 5_300]
-    history = chat_history.TablestoreChatMessageHistory(conversation, connection=embedded)
+    history = TablestoreChatMessageHistory(conversation, connection=embedded)
     history.add_messages([HumanMessage("new", id=f"{number:04}") for number in changed])
     assert store.count(conversation) == 5_201
     assert [history.get(f"{number:04}").create_time for number in changed[:-1]] == changed[:-1]
@@ -303,14 +310,14 @@ def test_messages_from_an_iterator(local_chats):
 
 def test_metadata_time_and_id_of_each_message(chats):
     chat = chats()
-    before = chat_history.microseconds_timestamp()
+    before = microseconds_timestamp()
     wanted = [
         {"来源": "网页", "n": 1, "nested": {"a": [1, None, (2,)]}},
         {},
         {"ratio": 0.5, "flag": True, "none": None},
     ]
     chat.add_messages([HumanMessage("a", id="1"), AIMessage("b"), HumanMessage("c", id="3")], metadata=wanted)
-    after = chat_history.microseconds_timestamp()
+    after = microseconds_timestamp()
     entries = chat.entries()
     assert [entry.metadata for entry in entries] == wanted
     assert [entry.id for entry in entries][::2] == ["1", "3"]
@@ -359,10 +366,7 @@ _counter = itertools.count()
 def test_several_objects_keep_one_list(embedded, steps):
     """Whatever is added by whom, read before or not: what an ordered dict would hold."""
     session = unique("s")
-    objects = [
-        chat_history.TablestoreChatMessageHistory(session, connection=embedded, window=window)
-        for window in (None, 2, 3)
-    ]
+    objects = [TablestoreChatMessageHistory(session, connection=embedded, window=window) for window in (None, 2, 3)]
     model = {}
     for number, reads, ids in steps:
         messages = [HumanMessage(f"text {next(_counter)}", id=message_id) for message_id in ids]

@@ -311,6 +311,26 @@ def test_a_page_at_a_deleted_message(local_chats):
     assert chat.page(limit=3, cursor=middle.older).messages == messages[:3]
 
 
+def test_a_page_of_which_everything_was_deleted_leads_back(chats):
+    chat = chats()
+    messages = humans(9)
+    chat.add_messages(messages)
+    last = chat.page(limit=3)
+    middle = chat.page(limit=3, cursor=last.older)
+    first = chat.page(limit=3, cursor=middle.older)
+    chat.delete("m0", "m1", "m2", "m6", "m7", "m8")
+    nothing = chat.page(limit=3, cursor=middle.newer)
+    assert (nothing.entries, nothing.newer) == ([], None)
+    assert chat.page(limit=2, cursor=nothing.older).messages == messages[4:6]
+    nothing = chat.page(limit=3, cursor=middle.older)
+    assert (nothing.entries, nothing.older) == ([], None)
+    page = chat.page(limit=2, cursor=nothing.newer)
+    assert page.messages == messages[3:5]
+    assert chat.page(limit=2, cursor=page.newer).messages == messages[5:6]
+    chat.add_messages([HumanMessage("new", id="new")])
+    assert [message.id for message in chat.page(limit=9, cursor=first.newer).messages] == ["m3", "m4", "m5", "new"]
+
+
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_pages_of_any_size_in_any_direction_hold_the_whole_history(embedded, data):

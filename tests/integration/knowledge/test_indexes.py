@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import tablestore
 from core.support import WatchedTablestore
+from tablestore import SyncPhase
 
 from langchain_tablestore_memory import ConfigurationError, Document, KnowledgeStore, SchemaMismatchError
 
@@ -60,6 +61,21 @@ async def test_what_vanished_is_made_again(store, sync):
     assert (await store.full_text_search("tea")).items == []
     await store.put_document(Document("d1", text="tea"))
     assert len((await store.full_text_search("tea")).items) == 1
+
+
+def test_an_index_that_another_process_is_building_is_waited_for(engine, monkeypatch):
+    first, second = (WatchedTablestore.connection(engine, "sync") for _ in range(2))
+    KnowledgeStore(first, 3).setup()
+    describe, phases = second.client.describe_search_index, [SyncPhase.FULL, SyncPhase.FULL, SyncPhase.INCR]
+
+    def building(*arguments):
+        meta, state = describe(*arguments)
+        state.sync_phase = phases.pop(0)
+        return meta, state
+
+    monkeypatch.setattr(second.client, "describe_search_index", building)
+    KnowledgeStore(second, 3).setup()
+    assert phases == []
 
 
 async def test_an_index_of_another_name_is_found(open_store, sync):
@@ -135,6 +151,9 @@ def test_fields_by_the_sdk_s_schema(sync):
         ({"filterable": {"a": dict}}, r"filterable\['a'\] is <class 'dict'>. Give str, int"),
         ({"filterable": {"a": "keyword"}}, "'keyword'"),
         ({"filterable": {"a b": str}}, "'a b' cannot be a column"),
+        ({"filterable": {"text": str}}, "'text' is a column of every document, a TEXT field"),
+        ({"filterable": {"embedding": str}}, "'embedding' is a column of every document, a VECTOR field"),
+        ({"filterable": {"tenant_id": int}}, "'tenant_id' is a column of every document, a KEYWORD field"),
         ({"filterable": {"lc_x": str}}, "'lc_x' cannot be a column"),
         ({"filterable": ["a"]}, "Give names with types"),
         ({"filterable": {"a": tablestore.FieldSchema("b", tablestore.FieldType.LONG)}}, "of 'b'"),

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from core.support import WatchedTablestore
+from tablestore import Row
 
 from langchain_tablestore_memory import (
     ConfigurationError,
@@ -40,6 +42,58 @@ def documents(count=5):
 async def filled(store):
     await store.put_documents(documents())
     return store
+
+
+class TestManyAtOnce:
+    """More than the service returns with columns in one request."""
+
+    @pytest.fixture
+    async def full(self, store, engine):
+        await store.put_documents(documents(250))
+        # One of another tool's, whose metadata is in columns that only it knows of.
+        client = WatchedTablestore.connection(engine, "sync").client
+        columns = [("text", "tea"), ("embedding", "[1.0, 0.0, 0.5]"), ("theirs", "x")]
+        client.put_row("knowledge", Row([("document_id", "d250"), ("tenant_id", "__default")], columns))
+        engine.taken()
+        return store
+
+    async def test_the_nearest(self, full, engine):
+        page = await full.vector_search([1, 0, 0.5], top_k=200)
+        calls = engine.taken()
+        assert (calls.count("Search"), calls.count("BatchGetRow"), len(calls)) == (1, 3, 4)
+        near = sorted(range(250), key=lambda n: -math.cos(n / 10))
+        assert ids(page)[:2] == ["d0", "d250"]
+        assert [name for name in ids(page) if name != "d250"] == [f"d{n}" for n in near[:199]]
+        assert page.cursor is None
+        scores = [hit.score for hit in page.items]
+        assert scores == sorted(scores, reverse=True)
+        by_id = {hit.document.document_id: hit.document for hit in page.items}
+        assert by_id["d250"].metadata == {"theirs": "x"}
+        assert by_id["d0"].metadata == documents(1)[0].metadata
+        assert by_id["d0"].embedding is None
+
+    async def test_what_is_asked_of_them(self, full):
+        page = await full.vector_search([1, 0, 0.5], top_k=150, meta_data_to_get=["year"], include_embedding=True)
+        assert page.items[0].document == Document("d0", embedding=[1.0, 0.0, 0.5], metadata={"year": 2000})
+        least = page.items[119].score
+        kept = await full.vector_search([1, 0, 0.5], top_k=150, min_score=least)
+        assert ids(kept)[:120] == ids(page)[:120]
+        assert all(hit.score >= least for hit in kept.items)
+
+    async def test_pages(self, full):
+        seen, cursor = [], None
+        while True:
+            page = await full.full_text_search("tea", limit=120, next_token=cursor)
+            seen += ids(page)
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert len(seen) == len(set(seen)) == 151
+
+    async def test_both(self, full, engine):
+        page = await full.hybrid_search("tea", [1, 0, 0.5], limit=120)
+        assert len(set(ids(page))) == 120
+        assert engine.taken().count("Search") == 2
 
 
 class TestByVector:
@@ -99,6 +153,11 @@ class TestByVector:
         second = await store.vector_search([1, 0, 0.5], top_k=6, limit=4, next_token=first.cursor)
         assert [*ids(first), *ids(second)] == [f"d{n}" for n in range(6)]
         assert second.cursor is None
+
+    async def test_pages_larger_than_top_k(self, store):
+        await store.put_documents(documents(20))
+        page = await store.vector_search([1, 0, 0.5], top_k=5, limit=20)
+        assert (ids(page), page.cursor) == ([f"d{n}" for n in range(5)], None)
 
     @pytest.mark.parametrize(
         ("vector", "reason"),
@@ -170,6 +229,7 @@ class TestByWords:
             ("", "query is empty"),
             (" \n", "query is empty"),
             ("a" * 4097, "query has 4097 characters"),
+            ("tea \ud800", "query has a lone surrogate at position 4"),
             (5, "query is a int"),
         ],
     )
@@ -199,6 +259,21 @@ class TestHybrid:
     async def test_weights(self, filled):
         words_only = HybridSettings(vector_weight=0, vector_fetch_k=1)
         assert ids(await filled.hybrid_search("coffee", [1, 0, 0.5], limit=1, settings=words_only)) == ["d3"]
+
+    async def test_a_leg_without_weight_is_not_made(self, filled, engine):
+        for settings, found, score in [
+            (HybridSettings(vector_weight=0), {"d3"}, "vector_score"),
+            (HybridSettings(text_weight=0), {"d0", "d1", "d2", "d3", "d4"}, "text_score"),
+        ]:
+            engine.taken()
+            page = await filled.hybrid_search("coffee", [1, 0, 0.5], settings=settings)
+            assert engine.taken() == ["Search"]
+            assert set(ids(page)) == found
+            assert [getattr(hit, score) for hit in page.items] == [None] * len(found)
+            with pytest.raises(InvalidArgumentError, match="query is empty"):
+                await filled.hybrid_search(" ", [1, 0, 0.5], settings=settings)
+            with pytest.raises(InvalidArgumentError, match="2 dimensions"):
+                await filled.hybrid_search("coffee", [1, 0], settings=settings)
 
     async def test_weighted_scores(self, filled):
         settings = HybridSettings(fusion="weighted", vector_weight=0.25, text_weight=0.75)

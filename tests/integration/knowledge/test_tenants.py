@@ -169,6 +169,16 @@ async def test_a_table_with_tenants_is_not_opened_without(filled, open_store):
         await other.search_documents()
 
 
+async def test_a_table_without_tenants_is_not_opened_with_them(store, open_store):
+    """Otherwise the store without tenants would show what is theirs."""
+    await store.put_document(Document("d1"))
+    other = open_store(enable_multi_tenant=True)
+    for call in (other.put_document(Document("d2", "t1")), other.search_documents("t1"), other.setup()):
+        with pytest.raises(SchemaMismatchError, match="not partitioned by tenant_id"):
+            await call
+    assert len(await store.get_all_documents()) == 1
+
+
 def test_tenants_need_a_key_column(connection):
     with pytest.raises(ValueError, match="tenant_field"):
         KnowledgeStore(connection, 3, enable_multi_tenant=True, tenant_field=None)

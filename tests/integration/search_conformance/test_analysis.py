@@ -110,7 +110,6 @@ class TestMaxWord:
 class TestChinese:
     def test_max_word(self, client):
         """Live results of the service."""
-        pytest.importorskip("rjieba")
         four = table(client, AnalyzerType.MAXWORD, TITLES)
         assert {text: found(four, text) for text in ("菊花茶", "梨花茶", "花茶", "菊花")} == {
             "菊花茶": 4,
@@ -125,12 +124,10 @@ class TestChinese:
         assert four.keys(MatchPhraseQuery("text", "秋天菊花")) == []
 
     def test_words_of_max_word(self, client):
-        pytest.importorskip("rjieba")
         one = table(client, AnalyzerType.MAXWORD, "梨花茶")
         assert terms(one, "梨花", "花茶") == ["梨花", "花茶"]
 
     def test_words_of_min_word(self, client):
-        pytest.importorskip("rjieba")
         one = table(client, AnalyzerType.MINWORD, "梨花茶")
         assert terms(one, "梨", "花茶", "梨花") == ["梨", "花茶"]
 

@@ -119,6 +119,29 @@ class TestDelay:
         assert table.keys(MatchAllQuery()) == []
         service.close()
 
+    def test_the_index_says_how_far_it_is(self):
+        """Also where something is due by now and something else is not."""
+        with Tablestore(None, index_delay=0.4) as service:
+            table = Table(ots_client(service, retry_policy=NoRetryPolicy()), FIELDS)
+
+            def caught_up(moment):
+                _, state = table.client.describe_search_index("t", "i")
+                return state.current_sync_timestamp >= moment
+
+            assert caught_up(time.time_ns() - 10**9)
+            table.put(1, **cells("new"))
+            time.sleep(0.45)
+            before = time.time()
+            table.put(2, **cells("new"))
+            after = time.time_ns() + 10**6
+            # Nobody has searched in between.
+            early = caught_up(after)
+            if time.time() < before + 0.4:
+                assert not early
+            while not caught_up(after):
+                time.sleep(0.01)
+            assert found(table, "new") == ([1, 2],) * 3
+
     def test_what_is_late_survives_reopening(self, tmp_path):
         service = Tablestore(tmp_path, index_delay=0.3)
         table = Table(ots_client(service, retry_policy=NoRetryPolicy()), FIELDS)

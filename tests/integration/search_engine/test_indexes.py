@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from tablestore import (
     RangeQuery,
     Row,
     SearchIndexMeta,
+    SearchQuery,
     Sort,
     SortOrder,
     SyncPhase,
@@ -75,6 +77,49 @@ class TestDefinitions:
         with refused("OTSMetaNotMatch", "search index [i] does not exist"):
             table.search(MatchAllQuery())
         client.delete_table("t")
+
+    def test_nothing_is_left_of_what_is_deleted(self, tmp_path):
+        def names():
+            connection = sqlite3.connect(tmp_path / "local.sqlite3")
+            found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            connection.close()
+            return found
+
+        with Tablestore(tmp_path, index_delay=3600) as service:
+            client = ots_client(service)
+            client.list_table()
+            empty = names()
+            table = Table(client)
+            table.put(1, word="a", text="tea", tags=["x"], vector=[1, 0])
+            one = names()
+            client.create_search_index("t", "j", table.meta)
+            assert len(names()) == 2 * len(one) - len(empty) - len([name for name in one if "rows_" in name])
+            client.delete_search_index("t", "j")
+            # The table's own rows are renamed with each change of its definition.
+            assert {name for name in names() if "rows_" not in name} == {name for name in one if "rows_" not in name}
+            client.delete_search_index("t", "i")
+            client.delete_table("t")
+            assert names() == empty
+
+    def test_several_indexes_of_a_table(self, client, table):
+        table.put(1, word="a", text="green tea")
+        fields = [FieldSchema("text", FieldType.KEYWORD), FieldSchema("number", FieldType.LONG)]
+        client.create_search_index("t", "j", SearchIndexMeta(fields))
+        table.put(2, word="a", text="green", number=5)
+
+        def keys(index, query):
+            return [row[0][0][1] for row in client.search("t", index, SearchQuery(query)).rows]
+
+        assert keys("i", MatchQuery("text", "green")) == keys("i", TermQuery("word", "a")) == [1, 2]
+        assert keys("j", TermQuery("text", "green tea")) == [1]
+        assert keys("j", TermQuery("number", 5)) == [2]
+        with refused(containing="word"):
+            keys("j", TermQuery("word", "a"))
+        client.delete_row("t", Row([("id", 1)]), None)
+        assert keys("i", MatchAllQuery()) == keys("j", MatchAllQuery()) == [2]
+        client.delete_search_index("t", "j")
+        table.put(3, word="a")
+        assert keys("i", TermQuery("word", "a")) == [2, 3]
 
     def test_same_name_again(self, client, table):
         with refused("OTSObjectAlreadyExist"):

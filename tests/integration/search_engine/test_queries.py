@@ -42,7 +42,7 @@ from tablestore import (
 from langchain_tablestore_memory.local import Tablestore, ots_client
 from langchain_tablestore_memory.local.search import postings, scores
 
-from .support import BY_SCORE, EVERYTHING, Table, refused
+from .support import BY_SCORE, EVERYTHING, NOTHING, Table, refused
 
 WORDS = ["tea", "green", "black", "cup", "of", "花", "water"]
 SIZE = 120
@@ -336,6 +336,13 @@ class TestVectors:
         with refused(containing=message):
             full.search(query)
 
+    def test_are_never_counted(self, full):
+        knn = KnnVectorQuery("vector", 5, [1.0, 0.0])
+        for query in (knn, BoolQuery(should_queries=[knn, MatchAllQuery()])):
+            assert full.search(query, get_total_count=True).total_count == -1
+        filtered = KnnVectorQuery("vector", 5, [1.0, 0.0], MatchAllQuery())
+        assert full.search(BoolQuery(must_queries=[filtered]), get_total_count=True).total_count == -1
+
     def test_many_that_meet_the_filter(self, client, monkeypatch):
         from langchain_tablestore_memory.local.search import vectors as module
 
@@ -445,8 +452,14 @@ class TestColumns:
     def test_limit_where_the_table_is_read(self, full):
         with refused(containing="100"):
             full.search(MatchAllQuery(), EVERYTHING, limit=101)
+        with refused(containing="100"):
+            full.search(MatchAllQuery(), ColumnsToGet(["word", "other"], ColumnReturnType.SPECIFIED), limit=101)
         named = ColumnsToGet(["word", "id"], ColumnReturnType.SPECIFIED)
-        assert len(full.search(MatchAllQuery(), named, limit=101).rows) == 101
+        for columns in (named, NOTHING, ColumnsToGet([], ColumnReturnType.ALL_FROM_INDEX), None):
+            assert len(full.search(MatchAllQuery(), columns, limit=101).rows) == 101
+            assert len(full.search(MatchAllQuery(), columns, limit=1000).rows) == SIZE
+            with refused(containing="1000"):
+                full.search(MatchAllQuery(), columns, limit=1001)
 
 
 class TestValues:
@@ -481,7 +494,7 @@ class TestValues:
         table.put(1, day="2022-05-06", second=1_218_197_720)
         table.put(2, day="2022-05-05T20:00:00.500Z", second=-1)
         assert table.ids(RangeQuery("day", "2022-05-06", "2022-05-07", True, False)) == [1, 2]
-        assert table.ids(TermQuery("day", "2022-05-06T04:00:00.500+08:00")) == [2]
+        assert table.ids(TermQuery("day", "2022-05-06T04:00:00.500+08")) == [2]
         assert table.ids(ExistsQuery("second")) == [1]
         assert table.ids(TermQuery("second", "1218197720")) == [1]
 

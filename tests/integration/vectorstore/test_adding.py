@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 
@@ -16,6 +17,8 @@ from langchain_tablestore_memory import (
     TablestoreVectorStore,
     WriteError,
 )
+
+from .support import vector
 
 METADATA = {
     "id": 1,
@@ -203,6 +206,54 @@ class TestAdding:
         with pytest.raises(InvalidArgumentError, match="More ids than texts"):
             await store.add_texts(iter(["tea"]), ids=iter("ab"))
 
+    async def test_given_embeddings_are_stored_as_they_are(self, store, model):
+        pairs = [("nothing", vector("tea")), ("anything", np.array(vector("rice"), dtype=np.float32))]
+        assert await store.add_embeddings(pairs, [{"n": 1}, None], ids=["a", None]) != ["a", None]
+        found = await store.similarity_search_with_score_by_vector(vector("tea"), k=1)
+        assert [(document, round(score, 6)) for document, score in found] == [
+            (Document("nothing", id="a", metadata={"n": 1}), 1.0)
+        ]
+        assert [d.page_content for d in await store.similarity_search_by_vector(vector("rice"), k=1)] == ["anything"]
+        assert model.calls == model.queries == []
+        await store.add_embeddings([("replaced", vector("tea"))], ids=["a"])
+        assert await store.get_by_ids(["a"]) == [Document("replaced", id="a")]
+
+    async def test_given_embeddings_may_come_from_a_generator(self, store, engine, model):
+        await store.setup()
+        engine.taken()
+        source = ((text, vector(text)) for text in numbered(50))
+        ids = await store.add_embeddings(source, ids=(f"i{n}" for n in range(50)), batch_size=25)
+        assert ids == [f"i{n}" for n in range(50)]
+        assert engine.taken().count("BatchWriteRow") <= 3
+        assert [d.page_content for d in await store.get_by_ids(["i0", "i49"])] == ["tea 0", "tea 49"]
+
+    async def test_given_embeddings_need_no_model(self, open_store):
+        store = open_store(embedding=None, dimension=4)
+        await store.add_embeddings([("tea", vector("tea")), ("rice", vector("rice"))], ids=["a", "b"])
+        assert [d.id for d in await store.similarity_search_by_vector(vector("rice"))] == ["b", "a"]
+
+    @pytest.mark.parametrize(
+        ("pairs", "options", "complaint"),
+        [
+            ("tea", {}, "text_embeddings is a str"),
+            (7, {}, "text_embeddings is a int"),
+            (["tea"], {}, "holds a str that is no text with a vector"),
+            ([("tea", [1.0] * 4, 1)], {}, "holds a tuple that is no text with a vector"),
+            ([("tea", None)], {}, "holds a tuple that is no text with a vector"),
+            ([(1, [1.0] * 4)], {}, "A text is a int"),
+            ([("tea", [1.0] * 4)], {"ids": ["a", "b"]}, "More ids than texts"),
+            ([("tea", [1.0] * 4)], {"metadatas": []}, "More texts than metadatas"),
+            ([("tea", [1.0] * 3)], {"ids": ["a"]}, "document 'a' has 3 dimensions; this store has 4"),
+            ([("tea", [float("nan")] * 4)], {"ids": ["a"]}, "document 'a' has nan"),
+            ([("tea", [1.0] * 4)], {"idz": ["a"]}, "takes no idz"),
+        ],
+    )
+    async def test_wrong_embeddings_are_refused(self, store, pairs, options, complaint):
+        await store.setup()
+        with pytest.raises(InvalidArgumentError, match=complaint):
+            await store.add_embeddings(pairs, **options)
+        assert await store.full_text_search("tea") == []
+
     async def test_from_texts_and_from_documents_keep_ids_and_options(self, connection, mode, model):
         made = [
             ("from_texts", [["tea"], model, [{"n": 1}]], {"ids": ["a"]}),
@@ -233,7 +284,7 @@ class TestFailures:
             await store.add_texts(numbered(100), ids=ids, embedding_batch_size=10, concurrency=2, batch_size=10)
         error = raised.value
         assert isinstance(error.__cause__, RuntimeError)
-        assert set(error.stored) | set(error.failed) <= set(ids)
+        assert sorted((*error.stored, *error.failed)) == sorted(ids)
         assert set(ids[20:30]) <= set(error.failed)
         assert set(ids[:20]) <= set(error.stored)
         assert {d.id for d in await store.get_by_ids(ids)} == set(error.stored)
@@ -286,6 +337,9 @@ class TestChanging:
         assert [d.id for d in await store.similarity_search("tea", filter={"year": 2})] == ["a"]
         with pytest.raises(InvalidArgumentError, match="metadata_by_id is a list"):
             await store.update_metadata(["a"])
+        with pytest.raises(InvalidArgumentError, match=r"The metadata of 'b' is a str\. Give a dict"):
+            await store.update_metadata({"a": {"year": 3}, "b": "year"})
+        assert [d.metadata for d in await store.get_by_ids(["a"])] == [{"year": 2, "n": 1, "new": ["x"]}]
 
     async def test_metadata_is_updated_by_filter(self, store):
         await store.add_texts(numbered(10), [{"year": n} for n in range(10)])
@@ -305,7 +359,9 @@ class TestChanging:
         await store.delete(filter=Filters.all())
         assert await store.similarity_search("tea") == []
 
-    @pytest.mark.parametrize("arguments", [{}, {"ids": ["a"], "filter": {"year": 1}}, {"filters": {"year": 1}}])
+    @pytest.mark.parametrize(
+        "arguments", [{}, {"ids": ["a"], "filter": {"year": 1}}, {"filters": {"year": 1}}, {"filter": {}}]
+    )
     async def test_nothing_is_deleted_by_default(self, store, arguments):
         await store.add_texts(["tea"], ids=["a"])
         with pytest.raises(InvalidArgumentError):

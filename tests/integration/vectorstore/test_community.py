@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -95,3 +96,34 @@ async def test_waiting_for_documents_by_id(theirs, ours):
     # Their index does not hold ids: everything is waited for.
     await ours.wait_until_searchable(["a"], timeout=10)
     assert [d.id for d in theirs.similarity_search("tea")] == ["a"]
+
+
+async def test_what_either_writes_both_find_alike(theirs, ours):
+    """Random documents, some of theirs and some of ours, deleted by either, searched with and without a filter."""
+    chance = random.Random(11)
+    for number in range(40):
+        text = " ".join(chance.choices(["tea", "coffee", "bread", "rice"], k=4))
+        metadata = {"year": chance.randrange(3), "lang": chance.choice(["en", "zh"])}
+        if number % 2:
+            theirs.add_texts([text], [metadata], ids=[f"d{number:02}"])
+        else:
+            await ours.add_texts([text], [metadata], ids=[f"d{number:02}"])
+    theirs.delete(["d00", "d01"])
+    await ours.delete(["d02", "d03"])
+    await ours.update_metadata({"d04": {"year": 9}, "d05": {"year": 9}})
+
+    for query in ("tea", "coffee and bread", "rice rice"):
+        for wanted, condition in (
+            (None, None),
+            ({"year": {"$gte": 1}}, tablestore.RangeQuery("year", 1, None)),
+            ({"lang": "zh"}, tablestore.TermQuery("lang", "zh")),
+        ):
+            found = theirs.similarity_search_with_score(query, k=100, tablestore_filter_query=condition)
+            scored = await ours.similarity_search_with_score(query, k=100, filter=wanted)
+            expected = {document.id: score for document, score in found}
+            assert len(scored) == len(expected)
+            assert {document.id: score for document, score in scored} == pytest.approx(expected)
+            texts = {document.id: document.page_content for document, _ in found}
+            assert {document.id: document.page_content for document, _ in scored} == texts
+    assert {document.metadata["year"] for document in theirs.get_by_ids(["d04", "d05"])} == {9}
+    assert sorted(d.id for d in await ours.similarity_search("tea", k=9, filter={"year": 9})) == ["d04", "d05"]

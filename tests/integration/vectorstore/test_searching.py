@@ -122,9 +122,20 @@ class TestSimilarity:
         with pytest.raises(InvalidArgumentError, match="search_type is 'fuzzy'"):
             await filled.search("tea", "fuzzy")
 
-    async def test_another_model_s_dimension_is_a_mismatch(self, filled, open_store):
+    async def test_another_model_s_dimension_is_a_mismatch(self, filled, open_store, model, monkeypatch):
+        monkeypatch.setattr(model, "embed_query", lambda _: [1.0, 0.0, 0.0])
         with pytest.raises(SchemaMismatchError, match="4 dimensions, not 3"):
-            await open_store().similarity_search_by_vector([1, 0, 0])
+            await open_store().similarity_search("tea")
+
+    async def test_a_vector_of_another_dimension_is_refused_and_changes_nothing(self, filled, open_store, model):
+        queries = len(model.queries)
+        for store, asked in ((open_store(), 0), (open_store(table_name="new"), 1)):
+            with pytest.raises(InvalidArgumentError, match="has 3 dimensions; this store has 4"):
+                await store.similarity_search_by_vector([1, 0, 0])
+            await store.add_texts(["tea"], ids=["added"])
+            assert "added" in ids(await store.similarity_search_by_vector(vector("tea")))
+            # A table that exists tells the dimension, of a new one only the model can.
+            assert len(model.queries) == queries + asked
 
     async def test_embeddings_are_not_transferred(self, filled, engine, monkeypatch):
         answers = []
@@ -291,18 +302,30 @@ class TestRetriever:
         assert len(await self.retrieve(retriever, mode, "bread")) == 1
 
     @pytest.mark.parametrize(
-        "options",
+        ("options", "complaint"),
         [
-            {"search_type": "fuzzy"},
-            {"search_type": "similarity_score_threshold"},
-            {"search_type": "similarity_score_threshold", "search_kwargs": {"score_threshold": "high"}},
-            {"k": 0},
-            {"k": 10_000},
+            ({"search_type": "fuzzy"}, "search_type is 'fuzzy'. Give one of 'similarity'"),
+            ({"search_type": "similarity_score_threshold"}, "a number from 0 to 1"),
+            (
+                {"search_type": "similarity_score_threshold", "search_kwargs": {"score_threshold": "high"}},
+                "a number from 0 to 1",
+            ),
+            ({"k": 0}, "k is 0. Give 1 to 1000"),
+            ({"k": 10_000}, "k is 10000. Give 1 to 1000"),
+            ({"k": "4"}, "k is a str"),
+            ({"search_kwargs": {"k": 0}}, "k is 0. Give 1 to 1000"),
         ],
     )
-    def test_refuses_wrong_settings_at_once(self, store, options):
-        with pytest.raises((ValidationError, InvalidArgumentError)):
+    def test_refuses_wrong_settings_at_once(self, store, options, complaint):
+        with pytest.raises(ValidationError, match=complaint):
             store.target.as_retriever(**options)
+
+    @pytest.mark.parametrize("search_type", ["similarity", "mmr", "full_text", "hybrid"])
+    @pytest.mark.parametrize("k", [0, 10_000])
+    async def test_refuses_a_wrong_k_in_the_call(self, store, mode, model, search_type, k):
+        with pytest.raises(InvalidArgumentError, match=f"k is {k}. Give 1 to 1000"):
+            await self.retrieve(store.target.as_retriever(search_type=search_type), mode, "tea", k=k)
+        assert model.queries == []
 
     def test_tags(self, store):
         assert store.target.as_retriever(tags=["mine"]).tags == ["mine", "TablestoreVectorStore", "TopicEmbeddings"]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_tablestore_memory.local.search import analysis
-from langchain_tablestore_memory.local.search.analysis import Analyzer
+from langchain_tablestore_memory.local.search.analysis import DICTIONARY, PAIRS, Analyzer
 from langchain_tablestore_memory.local.search.values import escape_token, join_tokens, unescape_token
-
-
-@pytest.fixture
-def without_dictionary(monkeypatch):
-    monkeypatch.setattr(analysis, "dictionary", lambda: None)
 
 
 class TestSingleWord:
@@ -58,6 +54,10 @@ class TestFuzzy:
         assert analyzer.index_tokens("abc d") == ["a", "ab", "b", "bc", "c", "d"]
         assert analyzer.query_tokens("abc d") == ["abc", "d"]
 
+    def test_pieces_of_a_word_belong_together(self):
+        analyzer = Analyzer("fuzzy", min_chars=2, max_chars=3)
+        assert analyzer.index_words("ABCD e") == [["ab", "abc", "bc", "bcd", "cd"], []]
+
     def test_only_the_beginning_is_indexed(self):
         tokens = Analyzer("fuzzy", min_chars=1, max_chars=1).index_tokens("x" * 5000)
         assert len(tokens) == 1024
@@ -90,28 +90,58 @@ class TestDictionary:
 
 
 class TestWithoutDictionary:
-    def test_pairs_are_searched_and_characters_stored(self, without_dictionary):
-        analyzer = Analyzer("max_word")
+    def test_pairs_are_searched_and_characters_stored(self):
+        analyzer = Analyzer("max_word", segmenter=PAIRS)
         assert analyzer.index_tokens("菊花茶 ok") == ["菊", "菊花", "花", "花茶", "茶", "ok"]
         assert analyzer.query_tokens("菊花茶 ok") == ["菊花", "花茶", "ok"]
         assert analyzer.query_tokens("茶") == ["茶"]
 
-    def test_phrase_is_a_part_of_what_is_stored(self, without_dictionary):
-        analyzer = Analyzer("min_word")
+    def test_phrase_is_a_part_of_what_is_stored(self):
+        analyzer = Analyzer("min_word", segmenter=PAIRS)
         stored = " ".join(analyzer.index_tokens("一款菊花茶店"))
         assert " ".join(analyzer.phrase_tokens("菊花茶")) in stored
         assert " ".join(analyzer.phrase_tokens("菊茶")) not in stored
 
-    def test_log_says_so(self, monkeypatch, caplog):
-        def missing(name):
-            raise ImportError(name)
-
-        analysis.dictionary.cache_clear()
-        monkeypatch.setattr(analysis.importlib, "import_module", missing)
+    def test_log_says_so_once(self, monkeypatch, caplog):
+        monkeypatch.setitem(sys.modules, "rjieba", None)
+        assert analysis.choose_segmenter() == PAIRS
+        analysis._tell_of_pairs.cache_clear()
         with caplog.at_level(logging.WARNING):
-            assert analysis.dictionary() is None
+            for text in ("tea", "菊花茶", "花茶"):
+                Analyzer("max_word", segmenter=PAIRS).index_tokens(text)
+        assert [record.message for record in caplog.records if "rjieba is not installed" in record.message] == [
+            caplog.records[0].message
+        ]
+
+    def test_words_cannot_be_had(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "rjieba", None)
         analysis.dictionary.cache_clear()
-        assert "rjieba is not installed" in caplog.text
+        analyzer = Analyzer("max_word", segmenter=DICTIONARY)
+        assert analyzer.index_tokens("green tea") == ["green", "tea"]
+        with pytest.raises(analysis.DictionaryMissing, match="rjieba"):
+            analyzer.index_tokens("菊花茶")
+
+
+class TestPlainText:
+    @pytest.mark.parametrize("name", ["single_word", "max_word", "min_word"])
+    @given(text=st.text(st.characters(codec="ascii"), max_size=60))
+    def test_the_short_way_gives_the_same(self, name, text):
+        analyzer = Analyzer(name)
+        assert analyzer.join_plain(text) == join_tokens(analyzer.index_tokens(text))
+
+    @pytest.mark.parametrize(
+        ("analyzer", "text"),
+        [
+            (Analyzer("single_word"), "tea 茶"),
+            (Analyzer("single_word"), "Größe"),
+            (Analyzer("single_word"), "x" * 5000),
+            (Analyzer("single_word", case_sensitive=True), "Tea"),
+            (Analyzer("single_word", delimit_word=True), "tea6"),
+            (Analyzer("split"), "a-b"),
+        ],
+    )
+    def test_what_needs_more(self, analyzer, text):
+        assert analyzer.join_plain(text) is None
 
 
 class TestTokensInFts5:

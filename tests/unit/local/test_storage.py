@@ -16,6 +16,7 @@ from tablestore import INF_MAX, INF_MIN, TableOptions
 
 from langchain_tablestore_memory.local.engine import Engine
 from langchain_tablestore_memory.local.errors import RequestError, StorageError
+from langchain_tablestore_memory.local.storage import FORMAT_VERSION
 
 EVERYTHING = ([("p", INF_MIN), ("n", INF_MIN)], [("p", INF_MAX), ("n", INF_MAX)])
 
@@ -98,6 +99,16 @@ class TestRefused:
         raw.close()
         with pytest.raises(StorageError, match=r"newer version.*99.*Upgrade"):
             Engine(path)
+
+    def test_an_older_format_is_read_and_becomes_the_present_one(self, path):
+        Engine(path).close()
+        raw = sqlite3.connect(path)
+        raw.execute("PRAGMA user_version = 1")
+        raw.close()
+        Engine(path).close()
+        raw = sqlite3.connect(path)
+        assert raw.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
+        raw.close()
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("x")

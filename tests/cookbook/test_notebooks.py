@@ -1,0 +1,187 @@
+"""The cookbook's notebooks: they run, print what they are published with, and what they print is right."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from .conftest import COOKBOOK, NO_NETWORK
+
+NOTEBOOKS = sorted(path.name for path in COOKBOOK.glob("*.ipynb"))
+
+pytestmark = pytest.mark.slow
+
+
+def outputs_of(notebook):
+    """What each code cell shows: the streams' text, and results in their most readable form."""
+    shown = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            shown.append("")
+            for output in cell.outputs:
+                data = output.get("data", {})
+                shown[-1] += output.get("text") or data.get("text/markdown") or data.get("text/plain", "")
+    return shown
+
+
+def cell_with(notebook, words):
+    """What the one code cell shows whose source holds certain words."""
+    (found,) = (
+        shown
+        for cell, shown in zip(
+            (cell for cell in notebook.cells if cell.cell_type == "code"), outputs_of(notebook), strict=True
+        )
+        if words in cell.source
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_prints_what_it_was_published_with(execute, name):
+    published = nbformat.read(COOKBOOK / name, as_version=4)
+    executed, _ = execute(name)
+    assert outputs_of(executed) == outputs_of(published)
+    assert any(outputs_of(published))
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_warns_of_nothing(execute, name):
+    executed, _ = execute(name)
+    kinds = {
+        output.get("name", output.output_type)
+        for cell in executed.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+    }
+    assert kinds <= {"stdout", "execute_result", "display_data"}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_is_published_in_order_and_without_traces_of_a_machine(name):
+    published = nbformat.read(COOKBOOK / name, as_version=4)
+    nbformat.validate(published)
+    code = [cell for cell in published.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert all(cell.metadata == {} for cell in published.cells)
+    assert not re.search(r"/root|/home|/Users|/tmp|https?://(?:127|localhost)", (COOKBOOK / name).read_text())
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)",
+        "import urllib.request; urllib.request.urlopen('http://example.com', timeout=5)",
+        "import asyncio; asyncio.run(asyncio.open_connection('192.0.2.1', 80))",
+    ],
+)
+def test_notebooks_that_ask_the_network_fail(attempt):
+    result = subprocess.run(
+        [sys.executable, "-c", f"{NO_NETWORK}\n{attempt}"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "Notebooks run without a network" in result.stderr
+
+
+# rag.ipynb
+
+
+@pytest.fixture
+def rag(execute):
+    return execute("rag.ipynb")[0]
+
+
+@pytest.fixture(scope="module")
+def documents():
+    folder = COOKBOOK / "documents"
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.md")}
+
+
+def test_it_keeps_its_table_beside_it_and_leaves_nothing_else(execute):
+    _, folder = execute("rag.ipynb")
+    made = {path.name for path in folder.iterdir()} - {path.name for path in COOKBOOK.iterdir()}
+    assert made == {"knowledge-data"}
+
+
+def test_it_indexes_every_paragraph_of_every_document(rag, documents):
+    paragraphs = [paragraph for text in documents.values() for paragraph in text.split("\n\n")[1:]]
+    assert cell_with(rag, "splitter.split_text") == str(len(paragraphs))
+    assert {source.partition("/")[0] for source in documents} == {"en", "zh"}
+
+
+@pytest.fixture
+def table(rag):
+    """The comparison: for each question and each search type, the ids that were found."""
+    head, _, *rows = (line.strip("| ").split(" | ") for line in cell_with(rag, "Markdown(").splitlines())
+    return {
+        row[0]: {kind: [] if ids == "–" else ids.split("<br>") for kind, ids in zip(head[1:], row[1:], strict=True)}
+        for row in rows
+    }
+
+
+def test_all_search_types_stand_side_by_side(table):
+    from langchain_tablestore_memory import TablestoreRetriever
+
+    assert len(table) >= 4
+    for found in table.values():
+        assert set(found) == set(TablestoreRetriever.allowed_search_types)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "words"),
+    [
+        ("How hot should the water be?", "en/tea.md#1", "80 °C"),
+        ("breakfast dumplings", "zh/food.md#1", "小笼包"),
+        ("西安有什么不放肉的小吃？", "zh/xian.md#3", "凉皮不放肉"),
+        ("Which dish is named after a poet?", "en/food.md#1", "poet Su Dongpo"),
+        ("奎元馆", "zh/food.md#2", "奎元馆"),
+    ],
+)
+def test_a_hybrid_search_finds_the_passage_that_answers(table, documents, question, answer, words):
+    source, _, number = answer.partition("#")
+    assert words in documents[source].split("\n\n")[int(number)]
+    assert table[question]["hybrid"][0] == answer
+
+
+def test_the_table_shows_what_is_said_of_it(table):
+    assert table["breakfast dumplings"]["full_text"] == []
+    assert table["breakfast dumplings"]["similarity"][0] == "zh/food.md#1"
+    poet = table["Which dish is named after a poet?"]
+    assert poet["similarity"][0] != poet["full_text"][0] == "en/food.md#1"
+    assert table["奎元馆"]["full_text"] == ["zh/food.md#2"]
+    assert table["奎元馆"]["similarity_score_threshold"] == []
+    for found in table.values():
+        assert set(found["similarity_score_threshold"]) <= set(found["similarity"])
+        assert found["mmr"][0] == found["similarity"][0]
+
+
+def test_filters_leave_out_what_does_not_match(rag):
+    shown = cell_with(rag, "filter=").splitlines()
+    every, chinese, elsewhere, either = (re.findall(r"'(.*?)#\d+'", line) for line in shown)
+    assert "en/tea.md" in every
+    assert "zh/tea.md" in every
+    assert set(chinese) == {"zh/tea.md"}
+    assert "en/hangzhou.md" not in elsewhere
+    assert elsewhere
+    assert set(either) == {"en/tea.md", "zh/tea.md"}
+
+
+def test_answers_quote_the_passages_and_name_the_right_sources(rag, documents):
+    answers = cell_with(rag, "chain.invoke").strip().split("\n\n")
+    assert len(answers) == 3
+    for answer in answers:
+        _question, said, sources = answer.splitlines()
+        quoted, label = re.fullmatch(r"(?:From what I was given: |根据提供给我的资料：)(.*) \[(.*)\]", said).groups()
+        source, _, number = label.partition("#")
+        assert quoted in documents[source].split("\n\n")[int(number)]
+        assert [name for name, text in documents.items() if quoted in text] == [source]
+        assert sources == f"Sources: {source}"
+
+
+def test_what_the_passages_do_not_say_is_not_answered_and_has_no_source(rag):
+    shown = cell_with(rag, "football")
+    assert "offline stand-in" in shown
+    assert shown.endswith("[]")
