@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from langchain_tablestore_memory.cli.display import counted
 from langchain_tablestore_memory.cli.lines import Header, MemoryLine, MessageLine, SessionLine, encode_line
+from langchain_tablestore_memory.core.checks import check_id
 from langchain_tablestore_memory.core.knowledge import KnowledgeStore
 from langchain_tablestore_memory.core.memories import FIELDS, decode_memory
 from langchain_tablestore_memory.core.messages import MessageStore
@@ -81,20 +82,23 @@ def export(connection: Connection, selection: Selection, lines: TextIO) -> Count
         ConfigurationError: The conversation that was asked for does not exist.
         ServiceError: The service cannot be reached.
     """
+    registry = SessionRegistry(connection)
+    user_id, session_id = selection.user_id, selection.session_id
+    if user_id is not None:
+        check_id(user_id, "user_id")
+        if session_id is not None and registry.get(session_id, user_id) is None:
+            raise ConfigurationError(
+                f"There is no conversation {session_id} of this user. `tablestore-memory sessions` lists them."
+            )
     counts = Counts()
     lines.write(encode_line(Header()))
-    for record in _records(connection, selection):
+    for record in _records(connection, registry, selection):
         lines.write(encode_line(record))
         counts.add(record)
-    if selection.session_id is not None and not counts.sessions:
-        raise ConfigurationError(
-            f"There is no conversation {selection.session_id} of this user. `tablestore-memory sessions` lists them."
-        )
     return counts
 
 
-def _records(connection: Connection, selection: Selection) -> Iterator[Record]:
-    registry = SessionRegistry(connection)
+def _records(connection: Connection, registry: SessionRegistry, selection: Selection) -> Iterator[Record]:
     store = MessageStore(connection)
     for row in _session_rows(connection, registry, selection):
         session = decode_session(row)
@@ -120,9 +124,6 @@ def _records(connection: Connection, selection: Selection) -> Iterator[Record]:
 def _session_rows(connection: Connection, registry: SessionRegistry, selection: Selection) -> Iterator[StoredRow]:
     if selection.session_id is None:
         yield from connection.iterate(registry.scan(selection.user_id, lambda row: row))
-        return
-    assert selection.user_id is not None
-    if registry.get(selection.session_id, selection.user_id) is None:
         return
     rows = connection.run(read_rows(registry.table_name, [session_key(selection.user_id, selection.session_id)]))
     yield from (row for row in rows if row is not None)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _PROMPT = "you> "
 _KEYS = "Tab completes commands, the up arrow brings back what you typed, Alt-Enter begins a new line."
 _CONTINUED = "\\"
+_MENU_LINES = 4
+"""Lines kept free below the prompt for what can be completed."""
 
 
 class TerminalScreen:
@@ -95,6 +97,7 @@ def run_terminal(chat: Chat, screen: TerminalScreen) -> int:
         key_bindings=_keys(),
         multiline=True,
         prompt_continuation="...> ",
+        reserve_space_for_menu=_MENU_LINES,
     )
     while True:
         try:
