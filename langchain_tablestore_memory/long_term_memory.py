@@ -13,7 +13,7 @@ from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_time
 from langchain_tablestore_memory.core.cursors import decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.documents import Document
-from langchain_tablestore_memory.core.knowledge import KnowledgeStore, MetadataFilter
+from langchain_tablestore_memory.core.knowledge import KnowledgeStore
 from langchain_tablestore_memory.core.memories import (
     CREATED,
     DOCUMENT,
@@ -40,7 +40,7 @@ from langchain_tablestore_memory.core.memories import (
 from langchain_tablestore_memory.core.memory_rows import MemoryRows
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.records import microseconds_timestamp
+from langchain_tablestore_memory.core.records import MetadataFilter, microseconds_timestamp
 from langchain_tablestore_memory.core.search_index import find_search_index
 from langchain_tablestore_memory.embedders import Embedder
 from langchain_tablestore_memory.errors import (

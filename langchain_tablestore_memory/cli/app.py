@@ -18,6 +18,8 @@ FAILURE = 1
 """Exit status where the service refused, or could not be reached."""
 USAGE_ERROR = 2
 """Exit status of everything that can be mended on the command line."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 app = typer.Typer(
     name="tablestore-memory",
@@ -54,6 +56,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _complain(str(error))
     except TablestoreMemoryError as error:
         return _complain(str(error), FAILURE)
+    except (typer.Abort, KeyboardInterrupt):
+        return _complain("Interrupted.", INTERRUPTED)
     except Exception as error:
         # The option parser raises its own: typer brings or imports them, by version, and their methods stay.
         format_message = getattr(error, "format_message", None)

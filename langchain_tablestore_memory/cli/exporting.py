@@ -123,7 +123,7 @@ def _records(connection: Connection, registry: SessionRegistry, selection: Selec
 
 def _session_rows(connection: Connection, registry: SessionRegistry, selection: Selection) -> Iterator[StoredRow]:
     if selection.session_id is None:
-        yield from connection.iterate(registry.scan(selection.user_id, lambda row: row))
+        yield from connection.iterate(registry.table.scan(selection.user_id, lambda row: row))
         return
     rows = connection.run(read_rows(registry.table_name, [session_key(selection.user_id, selection.session_id)]))
     yield from (row for row in rows if row is not None)

@@ -12,6 +12,7 @@ from langchain_tablestore_memory.cli.chat.models import choose_model, choose_rec
 from langchain_tablestore_memory.cli.chat.piped import PlainScreen, run_piped
 from langchain_tablestore_memory.cli.chat.remembering import open_memory
 from langchain_tablestore_memory.cli.places import open_place, place_of
+from langchain_tablestore_memory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from langchain_tablestore_memory.cli.chat.knowledge import Knowledge
@@ -85,7 +86,12 @@ def _open_knowledge(connection: Connection, folder: Path | None, recall: Recall,
         return None
     from langchain_tablestore_memory.cli.chat.knowledge import Knowledge, text_files
 
-    folder = folder.expanduser().absolute()
+    try:
+        folder = folder.expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"The folder {folder} has no place ({error}). Pass --knowledge another one."
+        ) from error
     files = text_files(folder)
     knowledge = Knowledge(connection, folder, recall)
     with screen.progress(f"Reading {folder.name}", len(files)) as tell:

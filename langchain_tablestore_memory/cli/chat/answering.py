@@ -55,14 +55,15 @@ class Answering:
 
     def say(self, history: TablestoreChatMessageHistory, text: str) -> None:
         """Say something to the model. It is stored before the model is asked."""
+        question = HumanMessage(text, id=str(uuid.uuid4()))
         with self.interrupts.held():
             try:
-                self.outbox.deliver(history, HumanMessage(text, id=str(uuid.uuid4())))
+                self.outbox.deliver(history, question)
             except TablestoreMemoryError as error:
                 later = f" {_LATER}" if len(self.outbox) else ""
                 self.screen.problem(f"Your message is not stored, and not answered: {error}{later}")
                 return
-            self._answer(history)
+            self._answer(history, question)
 
     def retry(self, history: TablestoreChatMessageHistory) -> None:
         """Store what is not stored yet, and ask the model where the conversation has no answer."""
@@ -77,18 +78,18 @@ class Answering:
             if waiting:
                 self.screen.note("What was waiting is stored now.")
             if latest and is_unanswered(latest[-1]):
-                self._answer(history)
+                self._answer(history, latest[-1])
             elif not waiting:
                 self.screen.note("Nothing to do: everything is stored, and the last message has its answer.")
 
-    def _answer(self, history: TablestoreChatMessageHistory) -> None:
+    def _answer(self, history: TablestoreChatMessageHistory, question: BaseMessage) -> None:
         said: list[BaseMessageChunk] = []
         stopped = False
         try:
             with self.interrupts.let_through():
-                messages = history.messages
-                messages = [self._system_message(messages), *messages]
-                self._stream(messages, said)
+                # A question that is longer than what is told of the conversation is told alone.
+                messages = history.messages or [question]
+                self._stream([self._system_message(str(question.text)), *messages], said)
         except KeyboardInterrupt:
             stopped = True
         except TablestoreMemoryError as error:
@@ -130,9 +131,8 @@ class Answering:
         if not _says_something(said):
             raise _EmptyAnswerError
 
-    def _system_message(self, messages: Sequence[BaseMessage]) -> SystemMessage:
+    def _system_message(self, question: str) -> SystemMessage:
         """What the model is told besides the conversation. What cannot be looked up is left out, and that is said."""
-        question = next((str(m.text) for m in reversed(messages) if isinstance(m, HumanMessage)), "")
         parts = [_INSTRUCTIONS]
         try:
             memories = self.remembering.recall(question)

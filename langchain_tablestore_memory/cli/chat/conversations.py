@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-    from langchain_tablestore_memory.chat_history import HistoryEntry
     from langchain_tablestore_memory.cli.chat.outbox import Outbox
     from langchain_tablestore_memory.cli.chat.screen import Screen
     from langchain_tablestore_memory.connection import Connection
     from langchain_tablestore_memory.core.records import Session
+    from langchain_tablestore_memory.history_entries import HistoryEntry
 
 WINDOW = 40
 """Messages that are told to the model at the most."""
@@ -183,16 +183,17 @@ class Conversations:
         """
         if self._registry.get(self.current.session_id, self._user_id) is None:
             raise UsageError("Nothing was said in this conversation yet, so there is nothing to export.")
-        path = Path(file or f"{_file_name(self.current.session_id)}.jsonl").expanduser()
+        path = Path(file or f"{_file_name(self.current.session_id)}.jsonl")
         try:
+            path = path.expanduser()
             with path.open("x", encoding="utf-8") as lines:
                 written = export(self._connection, Selection(self._user_id, self.current.session_id), lines)
         except FileExistsError:
             raise UsageError(f"The file {path} exists. Name another one: /export FILE") from None
-        except OSError as error:
-            raise UsageError(
-                f"The file {path} cannot be written ({error.strerror or error}). Name another one: /export FILE"
-            ) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            # Beside what the system refuses: a NUL in a name, and the home of a user who does not exist.
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"The file {path} cannot be written ({reason}). Name another one: /export FILE") from None
         self._screen.note(f"Wrote {written} to {path}")
 
     @property

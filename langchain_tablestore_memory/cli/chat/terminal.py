@@ -32,8 +32,12 @@ _MENU_LINES = 4
 """Lines kept free below the prompt for what can be completed."""
 
 
+_CONTROLS = {code: None for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+"""Characters that would be commands to the terminal, whoever put them into a message."""
+
+
 class TerminalScreen:
-    """Shows the chat in colours. Nothing that is shown is taken for markup."""
+    """Shows the chat in colours. Nothing that is shown is taken for markup, or for a command to the terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False)
@@ -71,7 +75,7 @@ class TerminalScreen:
 
     def piece(self, text: str) -> None:
         """Some more of the answer."""
-        self._console.print(text, end="", markup=False, soft_wrap=True)
+        self._console.print(text.translate(_CONTROLS), end="", markup=False, soft_wrap=True)
 
     def end_answer(self, *, stopped: bool) -> None:
         """The answer is complete, or was stopped."""
@@ -80,7 +84,7 @@ class TerminalScreen:
         self._answering = False
 
     def _print(self, text: str, style: str | None = None) -> None:
-        self._console.print(text, style=style, markup=False, soft_wrap=True)
+        self._console.print(text.translate(_CONTROLS), style=style, markup=False, soft_wrap=True)
 
 
 def run_terminal(chat: Chat, screen: TerminalScreen) -> int:
