@@ -57,7 +57,7 @@ def run(arguments: list[str] | None = None) -> int:
     except TablestoreMemoryError as error:
         return _complain(str(error), FAILURE)
     except (typer.Abort, KeyboardInterrupt):
-        return _complain("Interrupted.", INTERRUPTED)
+        return INTERRUPTED
     except Exception as error:
         # The option parser raises its own: typer brings or imports them, by version, and their methods stay.
         format_message = getattr(error, "format_message", None)

@@ -12,14 +12,12 @@ from langchain_tablestore_memory.core.checks import check_id
 from langchain_tablestore_memory.core.knowledge import KnowledgeStore
 from langchain_tablestore_memory.core.memories import FIELDS, decode_memory
 from langchain_tablestore_memory.core.messages import MessageStore
-from langchain_tablestore_memory.core.ranges import read_rows
 from langchain_tablestore_memory.core.records import DEFAULT_USER, Order
 from langchain_tablestore_memory.core.session_rows import (
     CONVERSATION,
     TITLE,
     conversation_in,
     decode_session,
-    session_key,
 )
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.errors import ConfigurationError
@@ -125,8 +123,10 @@ def _session_rows(connection: Connection, registry: SessionRegistry, selection: 
     if selection.session_id is None:
         yield from connection.iterate(registry.table.scan(selection.user_id, lambda row: row))
         return
-    rows = connection.run(read_rows(registry.table_name, [session_key(selection.user_id, selection.session_id)]))
-    yield from (row for row in rows if row is not None)
+    assert selection.user_id is not None
+    row = connection.run(registry.table.read(selection.session_id, selection.user_id))
+    if row is not None:
+        yield row
 
 
 def _owns_messages(registry: SessionRegistry, row: StoredRow) -> bool:

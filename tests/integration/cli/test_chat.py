@@ -327,6 +327,17 @@ def test_what_begins_with_a_slash_can_be_said(chat, model):
     assert model.told[0][-1].text == "/etc/hosts, what is it?"
 
 
+@pytest.mark.parametrize("text", ["???", "。", "x" * 60_000, "tea " * 20_000, "\U0001f375", "a\x00b"])
+def test_odd_texts_are_answered_and_kept(chat, screen, model, connection, text):
+    chat.handle("/remember I like tea")
+    screen.taken()
+    chat.handle(text)
+    assert screen.taken() == []
+    assert model.told[0][-1].text == text.strip()
+    [session] = SessionRegistry(connection).list("u1").items
+    assert [message.text for message in stored(connection, session.session_id)] == [text.strip(), "Hello there."]
+
+
 def test_an_existing_conversation_is_opened_at_the_start(make_chat, connection, screen):
     talk(connection, "s1", "before")
     chat = make_chat(session="1")

@@ -123,13 +123,27 @@ def test_lines_are_completed_remembered_and_continued(chat, tmp_path, environmen
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-def test_an_answer_to_brackets_is_no_markup(chat):
-    terminal = chat(pieces=["[bold]not bold[/bold] [/]"])
+def test_what_is_shown_is_neither_markup_nor_a_command_to_the_terminal(chat):
+    terminal = chat(pieces=["[bold]not\x1b]0;title\x07 bold[/bold] [/]"])
     terminal.type("[red]Hello[/red]")
-    terminal.expect("assistant> [bold]not bold[/bold] [/]")
+    terminal.expect("assistant> [bold]not]0;title bold[/bold] [/]")
     terminal.ready()
     terminal.type("/history")
     terminal.expect("[you] [red]Hello[/red]")
+
+
+def test_indexing_a_folder_shows_how_far_it_is_and_can_be_interrupted(terminal, tmp_path):
+    (tmp_path / "notes").mkdir()
+    for number in range(300):
+        (tmp_path / "notes" / f"{number}.md").write_text(f"Note {number} " * 500)
+    started = terminal(
+        COMMAND, "chat", "--data", tmp_path / "data", "--embedding", "none", "--knowledge", tmp_path / "notes"
+    )
+    started.expect("Reading notes")
+    started.expect("/300 files")
+    started.press("\x03")
+    assert started.status() == 130
+    assert "Traceback" not in started.shown
 
 
 @pytest.mark.slow
