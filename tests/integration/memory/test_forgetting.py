@@ -22,9 +22,9 @@ def stored(engine):
 
 @pytest.fixture
 async def filled(memory, clock):
+    await memory.remember("u2", [f"fact {n}" for n in range(6)], session_id="s1", metadata={"topic": "x"})
     for n in range(6):
-        for user in ("u1", "u2"):
-            await memory.remember(user, f"fact {n}", session_id=f"s{n % 2}", metadata={"year": n, "topic": "x"})
+        await memory.remember("u1", f"fact {n}", session_id=f"s{n % 2}", metadata={"year": n, "topic": "x"})
         clock.pass_seconds(1)
     return memory
 

@@ -41,21 +41,21 @@ async def test_hostile_names(memory):
         assert await memory.forget_user(user) == 2
 
 
-@pytest.mark.parametrize("user", ["", "é" * 513, None, 5, ["u1"], "\ud800", b"u1", "__default"])
-async def test_users_that_cannot_be(memory, engine, user):
-    for call in (
-        memory.remember(user, "text"),
-        memory.update(user, "m1", text="text"),
-        memory.recall(user, "text"),
-        memory.get(user, "m1"),
-        memory.list(user),
-        memory.count(user),
-        memory.forget(user, "m1"),
-        memory.forget(user, session_id="s1"),
-        memory.forget_user(user),
-    ):
-        with pytest.raises(InvalidArgumentError, match=r"user_id|tenant_id"):
-            await call
+async def test_users_that_cannot_be(memory, engine):
+    for user in ("", "é" * 513, None, 5, ["u1"], "\ud800", b"u1", "__default"):
+        for call in (
+            memory.remember(user, "text"),
+            memory.update(user, "m1", text="text"),
+            memory.recall(user, "text"),
+            memory.get(user, "m1"),
+            memory.list(user),
+            memory.count(user),
+            memory.forget(user, "m1"),
+            memory.forget(user, session_id="s1"),
+            memory.forget_user(user),
+        ):
+            with pytest.raises(InvalidArgumentError, match=r"user_id|tenant_id"):
+                await call
     assert engine.writes == []
 
 
