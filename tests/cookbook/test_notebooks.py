@@ -41,11 +41,9 @@ def cell_with(notebook, words):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_prints_what_it_was_published_with(execute, name):
-    published = nbformat.read(COOKBOOK / name, as_version=4)
+def test_it_runs_and_shows_something(execute, name):
     executed, _ = execute(name)
-    assert outputs_of(executed) == outputs_of(published)
-    assert any(outputs_of(published))
+    assert any(outputs_of(executed))
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -61,11 +59,11 @@ def test_it_warns_of_nothing(execute, name):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_is_published_in_order_and_without_traces_of_a_machine(name):
+def test_it_is_published_without_outputs_and_traces_of_a_machine(name):
     published = nbformat.read(COOKBOOK / name, as_version=4)
     nbformat.validate(published)
     code = [cell for cell in published.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not any(cell.outputs or cell.execution_count for cell in code)
     assert all(cell.metadata == {} for cell in published.cells)
     assert not re.search(r"/root|/home|/Users|/tmp|https?://(?:127|localhost)", (COOKBOOK / name).read_text())
 
@@ -84,6 +82,73 @@ def test_notebooks_that_ask_the_network_fail(attempt):
     )
     assert result.returncode == 1
     assert "Notebooks run without a network" in result.stderr
+
+
+# chat_history.ipynb, sessions.ipynb, long_term_memory.ipynb, qwen.ipynb, migrate.ipynb
+
+
+def test_histories_outlive_their_process(execute):
+    notebook, _ = execute("chat_history.ipynb")
+    assert cell_with(notebook, "tools.add_messages") == "[True, True, True]"
+    assert "What is my name? -> Your name is Ada." in cell_with(notebook, "RunnableWithMessageHistory(")
+    assert "我住在哪里？ -> 你住在杭州。" in cell_with(notebook, "RunnableWithMessageHistory(")
+    assert cell_with(notebook, "subprocess.run").startswith("10 messages; the last one: You like tea and old bridges.")
+    older, latest = cell_with(notebook, "page.older").splitlines()[::-1][:2]
+    assert older == "['What is my name?', 'Your name is Ada.', '我住在哪里？']"
+    assert latest.endswith("'What do I like?', 'You like tea and old bridges.']")
+    assert cell_with(notebook, "history.fork") == "(10, 11, 'Hello, I am Ada Lovelace.')"
+    assert cell_with(notebook, "history.search").count("tea and old bridges") >= 2
+
+
+def test_sessions_are_listed_paged_filtered_and_searched(execute):
+    notebook, _ = execute("sessions.ipynb")
+    titles = re.findall(r"\d\. (.*?)  \((\d) messages\)", cell_with(notebook, "def show"))
+    assert [title for title, _ in titles][::4] == ["Draft a letter to my landlord.", "How do I brew Longjing?"]
+    assert {count for _, count in titles} == {"2"}
+    assert cell_with(notebook, "page.cursor").count("--") == 3
+    assert "'tags': ['home', 'tea']" in cell_with(notebook, "registry.rename")
+    assert cell_with(notebook, "hour_ago") == "(5, 0)"
+    assert cell_with(notebook, "And for how long?").startswith("1. How do I brew Longjing?  (3 messages)")
+    found = cell_with(notebook, "history.search").splitlines()
+    assert found[0].startswith("西安有什么好玩的？: 兵马俑")
+    assert found[1] == "Python generators: What is a generator?"
+    assert cell_with(notebook, "connection.close()").startswith("4 deleted")
+
+
+def test_memories_are_recalled_changed_and_forgotten(execute):
+    notebook, _ = execute("long_term_memory.ipynb")
+    assert cell_with(notebook, 'memory.remember("bo"') == "(4, 1)"
+    assert cell_with(notebook, "timedelta(days=7)") == "('s1', 5, True)"
+    recalled = [line[7:] for line in cell_with(notebook, "What should we have for dinner?").splitlines()]
+    assert recalled[0] == "I like Sichuan food"
+    assert recalled[3] == "我住在杭州"
+    assert recalled[-1] == "I am allergic to peanuts"
+    assert cell_with(notebook, "stock market").splitlines()[0].endswith("I am allergic to peanuts")
+    assert cell_with(notebook, "page.total").startswith("5 in all")
+    assert cell_with(notebook, "memory.update").startswith("My birthday is April 1st\n1 forgotten by id, 1 by session")
+    assert "Sichuan" in cell_with(notebook, "as_runnable")
+    assert "football" in cell_with(notebook, "as_runnable")
+    assert cell_with(notebook, "memory.tools").splitlines()[-1] == "I have a dog named Rex"
+
+
+def test_without_a_key_the_stand_ins_answer(execute):
+    notebook, _ = execute("qwen.ipynb")
+    assert cell_with(notebook, "KEY =").startswith("No DASHSCOPE_API_KEY")
+    assert "小雨" in cell_with(notebook, "model.stream").splitlines()[-1]
+    tokens = int(cell_with(notebook, "QwenTokenCounter()").split()[0])
+    assert 40 < tokens < 100
+    assert cell_with(notebook, "OfflineEmbeddings()").startswith("['harvest'")
+    assert "price" in cell_with(notebook, "DashScopeRerank")
+
+
+def test_data_of_other_packages_moves_in(execute):
+    notebook, _ = execute("migrate.ipynb")
+    shown = cell_with(notebook, "for message in history.messages")
+    assert shown.startswith("human: What is the capital of Zhejiang?\nai: Hangzhou.")
+    assert "'谢谢！'" in shown
+    assert cell_with(notebook, "of_community_table") == "['tea']\n['pork']\n['West Lake lies in Hangzhou.']\n"
+    assert cell_with(notebook, "moved.messages == elsewhere") == "True"
+    assert {line.split()[0] for line in cell_with(notebook, "as target").splitlines()} == {"moved", "old-chat"}
 
 
 # rag.ipynb

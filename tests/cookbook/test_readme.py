@@ -18,7 +18,8 @@ from langchain_tablestore_memory import FilterError
 from langchain_tablestore_memory.filters import parse
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
+READMES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md")}
+README = READMES["README.md"]
 
 
 def blocks(language):
@@ -132,6 +133,20 @@ def test_the_commands_exist():
     assert {"demo", "test", "help", "lint", "typecheck", "bench"} <= named & targets
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("name", READMES)
+def test_links_lead_somewhere(name):
+    text = READMES[name]
+    headings = {"#" + heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
+        assert target in headings if target.startswith("#") else (ROOT / target).exists(), target
+
+
+def test_both_languages_show_the_same_code():
+    shown = [re.findall(r"^```\w+\n.*?^```$", text, re.MULTILINE | re.DOTALL) for text in READMES.values()]
+    assert shown[0] == shown[1]
+
+
+def test_both_languages_name_the_same_things():
+    prose = [re.sub(r"^```\w+\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL) for text in READMES.values()]
+    named = [{" ".join(name.split()) for name in re.findall(r"`([^`]+)`", text)} for text in prose]
+    assert named[0] == named[1]
