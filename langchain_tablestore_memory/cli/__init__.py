@@ -12,6 +12,8 @@ def main() -> None:
     """Run the command line, and exit with its status: 0, or 2 for what the user can mend."""
     try:
         from langchain_tablestore_memory.cli.app import run
+
+        status = run()
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
@@ -20,4 +22,4 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.exit(run())
+    sys.exit(status)

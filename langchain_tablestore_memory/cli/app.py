@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from importlib.metadata import version
@@ -58,6 +59,10 @@ def run(arguments: list[str] | None = None) -> int:
         return _complain(str(error), FAILURE)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output wants no more of it, nor of what is still to be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
     except Exception as error:
         # The option parser raises its own: typer brings or imports them, by version, and their methods stay.
         format_message = getattr(error, "format_message", None)

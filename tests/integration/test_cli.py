@@ -266,7 +266,7 @@ def test_without_a_command_it_lists_its_commands(run):
     result = run()
     assert (result.returncode, result.stderr) == (0, "")
     commands = re.findall(r"^  (\w\S*)  ", result.stdout.partition("Commands:")[2], re.MULTILINE)
-    assert commands == ["serve", "demo"]
+    assert commands == ["chat", "sessions", "export", "import", "init", "doctor", "serve", "demo"]
 
 
 def test_help_does_not_tell_of_options_for_rehearsals(run):

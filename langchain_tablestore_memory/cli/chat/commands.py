@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 SLASH = "/"
+_COMMAND = re.compile(r"/(\S*)\s*(.*)", re.DOTALL)
 
 
 class UsageError(Exception):
@@ -99,8 +101,9 @@ def parse(line: str) -> Line | None:
         return Line("", line)
     if line.startswith(SLASH * 2):
         return Line("", line.removeprefix(SLASH))
-    name, *rest = line.removeprefix(SLASH).split(maxsplit=1) or [""]
-    argument = rest[0] if rest else ""
+    match = _COMMAND.fullmatch(line)
+    assert match is not None
+    name, argument = match.groups()
     command = COMMANDS.get(name.lower())
     if command is None:
         raise UsageError(_unknown(name))

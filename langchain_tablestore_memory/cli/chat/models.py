@@ -82,7 +82,12 @@ def choose_model(name: str | None, *, delay: float = 0.0) -> ChatModel:
     from langchain_qwq import ChatQwen
 
     chosen = name or _DEFAULT_CHAT
-    return ChatModel(ChatQwen(model=chosen), f"{chosen} (Qwen, through DashScope)")
+    try:
+        model = ChatQwen(model=chosen)
+    except Exception as error:
+        # Its settings are read from the environment, and whatever is wrong there is raised as it comes.
+        raise ConfigurationError(f"The model {chosen} cannot be set up: {error}") from error
+    return ChatModel(model, f"{chosen} (Qwen, through DashScope)")
 
 
 def choose_recall(name: str | None) -> Recall:

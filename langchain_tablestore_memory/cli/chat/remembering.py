@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from langchain_tablestore_memory.cli.chat.commands import UsageError
@@ -38,7 +39,8 @@ def open_memory(connection: Connection, recall: Recall) -> tuple[LongTermMemory,
     except SchemaMismatchError:
         if recall.embeddings is None:
             raise
-        memory, recall = LongTermMemory(connection=connection), BY_WORDS
+        reason = "by words, as their index was not made for this embedding model"
+        memory, recall = LongTermMemory(connection=connection), replace(BY_WORDS, description=reason)
         memory.setup()
     return memory, recall
 

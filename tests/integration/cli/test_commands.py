@@ -58,7 +58,7 @@ def test_a_memory_table_of_another_embedding_model_is_searched_by_words(run, dat
         LongTermMemory(DeterministicFakeEmbedding(size=7), connection=connection).remember("default", "I like tea")
     done = run("chat", "--data", data, "--embedding", "offline", typed="tea?\n/remember And cake\n/memories")
     assert (done.status, done.errors) == (0, [])
-    assert "Memories are recalled by words." in done.err
+    assert "Memories are recalled by words, as their index was not made for this embedding model." in done.err
     assert "[Memory] I like tea" in done.out
     assert "2 memories" in done.out
 

@@ -229,3 +229,26 @@ def test_an_answer_that_nobody_reads_is_stored(environment, tmp_path):
     assert b"Traceback" not in err
     assert b"BrokenPipe" not in err
     assert conversations(tmp_path) == {"My name is Mei.": ["My name is Mei.", "Nice to meet you, Mei."]}
+
+
+def test_an_export_that_nobody_reads_ends_without_a_traceback(environment, chat, tmp_path):
+    chat("My name is Mei.")
+    process = subprocess.Popen(
+        [*COMMAND, "export", "--data", tmp_path / "data"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(60), err) == (1, b"")
+
+
+def test_a_terminal_without_the_extra_is_told_what_to_install(terminal, tmp_path):
+    hidden = (
+        "import sys; sys.modules['prompt_toolkit'] = None; from langchain_tablestore_memory.cli import main; main()"
+    )
+    started = terminal([sys.executable, "-c", hidden], "chat", "--data", tmp_path / "data", "--embedding", "none")
+    started.expect("Error: the package prompt_toolkit is not installed; run: pip install")
+    assert started.status() == 2
