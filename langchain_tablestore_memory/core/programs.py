@@ -26,8 +26,9 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -272,18 +273,34 @@ def _perform(step: Any, client: tablestore.OTSClient, policy: RetryPolicy) -> An
     if isinstance(step, Together):
         if len(step.programs) == 1:
             return [run(step.programs[0], client, policy)]
-        with ThreadPoolExecutor(min(TOGETHER_LIMIT, len(step.programs) or 1)) as pool:
+        with _threads(min(TOGETHER_LIMIT, len(step.programs) or 1)) as pool:
             futures = [pool.submit(run, program, client, policy) for program in step.programs]
+            wait(futures)
         return [future.result() for future in futures]
     if isinstance(step, Flow):
         return _run_flow(step, client, policy)
     return run(step.attempts(policy), client, policy)
 
 
+@contextmanager
+def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose work is waited for, except by whoever pressed a key: then what has not begun does not begin."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    except Exception:
+        pool.shutdown()
+        raise
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
 def _run_flow(flow: Flow, client: tablestore.OTSClient, policy: RetryPolicy) -> None:
     running: set[Future[Any]] = set()
     failures: list[BaseException] = []
-    with ThreadPoolExecutor(flow.limit) as pool:
+    with _threads(flow.limit) as pool:
         while True:
             if not failures:
                 found = _found(flow, len(running))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 
@@ -593,6 +594,34 @@ def test_a_key_that_is_pressed_ends_the_program():
         run(tidy(), Client(KeyboardInterrupt()), IMPATIENT)
     assert seen == ["finally"]
     assert held.tb is not None
+
+
+@pytest.mark.parametrize("kind", ["together", "flow"])
+def test_a_key_that_is_pressed_waits_for_nobody(kind):
+    begun, answer = threading.Barrier(4), threading.Event()
+
+    def slowly(n):
+        begun.wait(timeout=10)
+        if n == 0:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        answer.wait(timeout=10)
+
+    def all_of_them():
+        numbers = iter(range(100))
+        if kind == "together":
+            yield Together([ask(n) for n in numbers])
+        else:
+            yield Flow(lambda: next((ask(n) for n in numbers), None), limit=4)
+
+    client = Client(*[slowly] * 100)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(all_of_them(), client, IMPATIENT)
+    assert time.monotonic() - started < 5
+    answer.set()
+    time.sleep(0.05)
+    # What had begun goes on in its thread, the rest does not begin.
+    assert len(client.calls) <= TOGETHER_LIMIT
 
 
 def test_calls_know_nothing_of_clients():
