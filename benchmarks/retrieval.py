@@ -44,8 +44,9 @@ def run(*, quick: bool) -> list[Comparison]:
                 if size <= _BEARABLE.get(side, size)
             }
             before = size
-    print()
-    print_rows(_growth(measured))
+    for side, name in _SIDES.items():
+        print()
+        print_rows(_growth(name, {size: figures[side] for size, figures in measured.items() if side in figures}))
     return _comparisons(sizes[-1], measured)
 
 
@@ -71,6 +72,8 @@ def _process(side: str, job: str, folder: Path, start: int, stop: int) -> Figure
 
 # How each grows
 
+_NONE = "-"
+
 _ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "vector": ("vector search", milliseconds),
     "filtered": ("vector search, 1 % filter", milliseconds),
@@ -79,6 +82,8 @@ _ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "common": ("full text, very common words", milliseconds),
     "hybrid": ("hybrid search", milliseconds),
     "upsert": ("upsert until visible", milliseconds),
+    "upsert_relaxed": ('the same, durability="normal"', milliseconds),
+    "fsync": ("an fsync of the disk alone", milliseconds),
     "after_upsert": ("vector search after an upsert", milliseconds),
     "rate": ("ingest, documents a second", "{:,.0f}".format),
     "open": ("opening, with a first search", seconds),
@@ -88,18 +93,19 @@ _ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-def _growth(measured: Mapping[int, Mapping[str, Figures]]) -> list[list[str]]:
-    columns = [(side, size) for side in _SIDES for size in measured if side in measured[size]]
-    rows = [["p50 / p99", *(f"{_SIDES[side]} {size:,}" for side, size in columns)]]
-    for key, (name, show) in _ROWS.items():
-        cells = [_cell(measured[size][side].get(key), show) for side, size in columns]
-        rows.append([name, *cells])
+def _growth(name: str, measured: Mapping[int, Figures]) -> list[list[str]]:
+    """A table of one side, p50 and p99 of what was measured often."""
+    rows = [[name, *(f"{size:,}" for size in measured)]]
+    for key, (what, show) in _ROWS.items():
+        cells = [_cell(figures.get(key), show) for figures in measured.values()]
+        if set(cells) != {_NONE}:
+            rows.append([what, *cells])
     return rows
 
 
 def _cell(figure: Any, show: Callable[[float], str]) -> str:
     if figure is None:
-        return "-"
+        return _NONE
     if isinstance(figure, list):
         return f"{show(statistics.median(figure))} / {show(_p99(figure))}"
     return show(figure)
