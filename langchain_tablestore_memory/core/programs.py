@@ -152,7 +152,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Programs to run at the same time. Answers with their results, in order.
+    """Programs to run at the same time, where that saves time. Answers with their results, in order.
 
     All run to their end, also where one fails; then the first failure, in order, is raised.
     """
@@ -295,6 +295,27 @@ def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _is_in_process(client: tablestore.OTSClient) -> bool:
+    """Whether requests are answered by the thread that sends them.
+
+    Then nothing is waited for that others could use, and threads would only take the interpreter from each other.
+    """
+    return getattr(getattr(client, "connection", None), "in_process", False) is True
+
+
+def _run_in_turn(programs: Sequence[Program[Any]], client: tablestore.OTSClient, policy: RetryPolicy) -> list[Any]:
+    results: list[Any] = []
+    failures: list[Exception] = []
+    for program in programs:
+        try:
+            results.append(run(program, client, policy))
+        except Exception as error:  # noqa: BLE001 - raised when all have run
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return results
 
 
 def _run_flow(flow: Flow, client: tablestore.OTSClient, policy: RetryPolicy) -> None:

@@ -15,6 +15,7 @@ from langchain_tablestore_memory.core import programs
 from langchain_tablestore_memory.core.failures import Failure
 from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Call, Flow, Sleep, Together, arun, run
 from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError
+from langchain_tablestore_memory.local.clients import InProcessConnection
 
 IMPATIENT = RetryPolicy(attempts=4, connect_attempts=2, first_delay=0, max_delay=0)
 BUSY = OTSServiceError(503, "OTSServerBusy", "Server is busy.")
@@ -409,6 +410,23 @@ async def test_together_keeps_to_its_limit_on_a_loop():
 
     await arun(all_of_them(), AsyncClient(*[answer] * 40), IMPATIENT)
     assert 1 < most <= TOGETHER_LIMIT
+
+
+def test_together_in_one_process_takes_turns_and_goes_on_where_one_fails():
+    client = Client(*[lambda n: threads.append((n, threading.get_ident())) or answer(n)] * 4)
+    client.connection = InProcessConnection(None)
+    threads = []
+
+    def answer(n):
+        if n in (1, 2):
+            raise OTSServiceError(400, "OTSParameterInvalid", f"Refused: {n}.")
+
+    def all_of_them():
+        return (yield Together([ask(n) for n in range(4)]))
+
+    with pytest.raises(ServiceError, match=r"Refused: 1\."):
+        run(all_of_them(), client, IMPATIENT)
+    assert threads == [(n, threading.get_ident()) for n in range(4)]
 
 
 # Flow
