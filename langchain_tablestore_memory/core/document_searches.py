@@ -61,6 +61,11 @@ class Columns:
     names: Sequence[str] | None = None
     include_embedding: bool = False
 
+    def __post_init__(self) -> None:
+        names = () if self.names is None else self.names
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise InvalidArgumentError('meta_data_to_get is no list of str. Give names: ["year", "title"].')
+
 
 class Scored(Protocol):
     """Something that documents are scored by."""
