@@ -94,8 +94,8 @@ _ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
 
 
 def _growth(name: str, measured: Mapping[int, Figures]) -> list[list[str]]:
-    """A table of one side, p50 and p99 of what was measured often."""
-    rows = [[name, *(f"{size:,}" for size in measured)]]
+    """A table of one side."""
+    rows = [[f"{name} (fastest / p50 / p99)", *(f"{size:,}" for size in measured)]]
     for key, (what, show) in _ROWS.items():
         cells = [_cell(figures.get(key), show) for figures in measured.values()]
         if set(cells) != {_NONE}:
@@ -107,7 +107,7 @@ def _cell(figure: Any, show: Callable[[float], str]) -> str:
     if figure is None:
         return _NONE
     if isinstance(figure, list):
-        return f"{show(statistics.median(figure))} / {show(_p99(figure))}"
+        return " / ".join(map(show, (min(figure), statistics.median(figure), _p99(figure))))
     return show(figure)
 
 
