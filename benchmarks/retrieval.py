@@ -7,7 +7,8 @@ documents are asked for. Chroma and ours search by cosine; Chroma's index is app
 
 Each side fills and is asked in processes of its own, size by size, and the sides take turns. What is there is opened
 anew for each size: the time to open includes the first search. The engine's searches are those of users: through
-LangChain's class, the SDK and its protocol.
+LangChain's class, the SDK and its protocol. A single change waits for the disk, as it does by default; beside it stand
+what an fsync of that disk takes alone, and a change that does not wait for it.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ _ROWS: dict[str, tuple[str, Callable[[float], str]]] = {
     "common": ("full text, very common words", milliseconds),
     "hybrid": ("hybrid search", milliseconds),
     "upsert": ("upsert until visible", milliseconds),
-    "upsert_relaxed": ('the same, durability="normal"', milliseconds),
+    "upsert_relaxed": ("upsert, not waiting for the disk", milliseconds),
     "fsync": ("an fsync of the disk alone", milliseconds),
     "after_upsert": ("vector search after an upsert", milliseconds),
     "rate": ("ingest, documents a second", "{:,.0f}".format),
@@ -125,7 +126,7 @@ def _comparisons(size: int, measured: Mapping[int, Mapping[str, Figures]]) -> li
     def median(figures: Figures, name: str) -> float:
         return statistics.median(figures[name])
 
-    limits = {"vector": 0.015, "middling": 0.003, "hybrid": 0.025, "upsert": 0.002}
+    limits = {"vector": 0.015, "middling": 0.003, "hybrid": 0.025, "upsert": 0.002, "upsert_relaxed": 0.002}
     return [
         *(
             within(
