@@ -40,7 +40,7 @@ def _of_one() -> list[Operation]:
     def three() -> list[Document]:
         return [document("n1", deep=[None]), document("d2"), Document("n2", text="bare")]
 
-    many = tuple(f"x{n:03}" for n in range(250))
+    many = tuple(f"x{n:03}" for n in range(201))
     return [
         of("setup"),
         of("setup", note="no tables", furnished=False, subject=cold, slow=True),
@@ -57,7 +57,7 @@ def _of_one() -> list[Operation]:
             slow=True,
         ),
         of("put_documents", lambda: (three(),), adds=("n1", "n2")),
-        of("put_documents", lambda: (map(document, many),), note="two requests", adds=many, large=True),
+        of("put_documents", lambda: (map(Document, many),), note="two requests", adds=many, large=True),
         of("update_document", lambda: (Document("d2", metadata={"year": 1, "nested": {"m": 0}}),)),
         of("update_document", lambda: (document("n1"),), note="absent", slow=True, adds=("n1",)),
         of("update_documents", lambda: (three(),), adds=("n1", "n2"), slow=True),
