@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.documents import Document
 from typing_extensions import override
@@ -73,13 +74,13 @@ class Side(ABC):
 
 
 class Ours(Side):
-    """`TablestoreVectorStore` on the embedded engine, durable as it is by default."""
+    """`TablestoreVectorStore` on the embedded engine, by default as durable as it is by default."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durability: Literal["full", "normal"] = "full") -> None:
         from langchain_tablestore_memory import TablestoreVectorStore, connect
 
         self.embedding = corpus.Given()
-        self._connection = connect(f"local:{folder}")
+        self._connection = connect(f"local:{folder}", durability=durability)
         self._store = TablestoreVectorStore(
             self.embedding,
             connection=self._connection,
@@ -211,9 +212,14 @@ def ask(side: str, folder: Path, count: int) -> dict[str, Any]:
             continue
         figures[name] = _durations(search, given[: opened.queries])
     figures["memory"] = _memory("VmRSS")
-    figures["upsert"], figures["after_upsert"] = _upserts(opened, count)
+    figures["upsert"], figures["after_upsert"] = _upserts(opened, _FRESH + count, count)
+    figures["fsync"] = _fsyncs(folder)
     opened.close()
     figures["size"] = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if side == "ours":
+        relaxed = Ours(folder, durability="normal")
+        figures["upsert_relaxed"], _ = _upserts(relaxed, _FRESH + count + _UPSERTS, count)
+        relaxed.close()
     return figures
 
 
@@ -242,15 +248,25 @@ def _durations(search: Callable[..., Found], given: Sequence[Any]) -> list[float
     return durations
 
 
-def _upserts(opened: Side, count: int) -> tuple[list[float], list[float]]:
-    """Replace single documents: seconds until a search that begins then sees it, and seconds of that search."""
+def _upserts(opened: Side, fresh: int, count: int) -> tuple[list[float], list[float]]:
+    """Replace single documents, each by one with a vector that no other has or had.
+
+    Args:
+        opened: The store.
+        fresh: The number of the first vector.
+        count: How many documents there are.
+
+    Returns:
+        Seconds until a search that begins then sees it, and seconds of that search.
+    """
     visible, searching = [], []
-    for position in range(min(_UPSERTS, opened.queries)):
+    upserts = min(_UPSERTS, opened.queries)
+    # Made beforehand, so that the processor's caches are the store's.
+    vectors = corpus.vectors(fresh, fresh + upserts, DIMENSION)
+    opened.by_vector(vectors[0])
+    for position, vector in enumerate(vectors):
         number = position * 7_919 % count
         text = f"Changed: {number}"
-        # A vector that no document has, nor had when there were fewer documents.
-        fresh = _FRESH + count + position
-        [vector] = corpus.vectors(fresh, fresh + 1, DIMENSION)
         opened.embedding.give([text], [vector])
         began = time.perf_counter()
         opened.add([text], [corpus.metadata(number)], [f"d{number}"])
@@ -263,6 +279,20 @@ def _upserts(opened: Side, count: int) -> tuple[list[float], list[float]]:
         searching.append(time.perf_counter() - asked)
         visible.append(asked - began)
     return visible, searching
+
+
+def _fsyncs(folder: Path) -> list[float]:
+    """Seconds that the disk takes to keep a little: what every durable write waits for."""
+    durations = []
+    with (folder / "fsync").open("wb") as file:
+        for _ in range(_UPSERTS):
+            file.write(bytes(8192))
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            durations.append(time.perf_counter() - began)
+    (folder / "fsync").unlink()
+    return durations
 
 
 def _memory(name: str) -> int:

@@ -28,8 +28,9 @@ class TablestoreRetriever(VectorStoreRetriever):
         search_kwargs: What else the search takes: `filter`, `score_threshold`, `fetch_k`, `settings`, ...
 
     Raises:
-        pydantic.ValidationError: There is no such search type, `k` is out of range, or `score_threshold` is missing
-            where it is needed; says what is allowed. It is a ValueError.
+        InvalidArgumentError: `k` is out of range.
+        pydantic.ValidationError: There is no such search type, or `score_threshold` is missing where it is needed; says
+            what is allowed. It is a ValueError.
 
     Example:
         ```python
@@ -43,17 +44,21 @@ class TablestoreRetriever(VectorStoreRetriever):
 
     allowed_search_types: ClassVar[Collection[str]] = get_args(SearchType)
 
+    def __init__(self, **data: Any) -> None:
+        # Here, because what a validator raises becomes an error of pydantic's.
+        for k in (data.get("k"), (data.get("search_kwargs") or {}).get("k")):
+            if k is not None:
+                check_count(k, "k", at_most=MAX_K)
+        super().__init__(**data)
+
     @model_validator(mode="before")
     @classmethod
     def validate_search_type(cls, values: dict[str, Any]) -> Any:
-        """Check that the search type is known, `k` in range, and a threshold there where it is needed."""
+        """Check that the search type is known, and that a threshold is there where it is needed."""
         search_type = values.get("search_type", "similarity")
         if search_type not in cls.allowed_search_types:
             allowed = ", ".join(map(repr, cls.allowed_search_types))
             raise ValueError(f"search_type is {search_type!r}. Give one of {allowed}.")
-        for k in (values.get("k"), (values.get("search_kwargs") or {}).get("k")):
-            if k is not None:
-                check_count(k, "k", at_most=MAX_K)
         if search_type == "similarity_score_threshold":
             threshold = (values.get("search_kwargs") or {}).get("score_threshold")
             if isinstance(threshold, bool) or not isinstance(threshold, int | float):

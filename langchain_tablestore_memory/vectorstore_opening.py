@@ -40,9 +40,9 @@ class KnowledgeOpener:
         self.embedding = embedding
         self.options = options
         # Also where the dimension is not known yet, so that wrong settings are refused here and not by the first call.
-        provisional = 1 if dimension is None and embedding is not None else dimension
-        checked = self._store(provisional)
-        self._opened = checked if embedding is None or dimension is not None else None
+        checked = self._store(1 if dimension is None and embedding is not None else dimension)
+        self._opened = None if dimension is None else checked
+        self._without_model = checked if embedding is None else None
 
     def query_vector(self, query: str) -> Program[list[float]]:
         """What the model makes of a query.
@@ -68,8 +68,11 @@ class KnowledgeOpener:
         Args:
             of_model: A vector of the model, which tells the dimension without asking anybody.
             given: A vector of the caller's, which counts where the table has no index that tells it. Without one, the
-                model is asked.
+                model is asked, where there is one.
         """
+        if self._opened is None and given is None and self._without_model is not None:
+            # Whatever the dimension is, nobody needs it.
+            return self._without_model
         if self._opened is None:
             if of_model is not None:
                 dimension = _size(of_model, "The vector of the embedding model")

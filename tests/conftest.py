@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+# Before numpy is imported: tests run side by side, and threads of each that wait for work take the processors from all.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _SETTINGS = ("TABLESTORE_", "DASHSCOPE_")
 
 

@@ -39,6 +39,7 @@ from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow, read_rows
 from langchain_tablestore_memory.core.schema import TableSchema
 from langchain_tablestore_memory.core.search_fields import (
+    MAX_LIST,
     Filterable,
     declared_fields,
     list_from_column,
@@ -220,8 +221,8 @@ class DocumentTable:
         Raises:
             InvalidArgumentError: An id cannot be one, or the tenant is missing.
         """
-        if isinstance(document_ids, str):
-            raise InvalidArgumentError("The document ids are a str. Give a list of them.")
+        if isinstance(document_ids, str) or not isinstance(document_ids, Iterable):
+            raise InvalidArgumentError(f"The document ids are a {type(document_ids).__name__}. Give a list of them.")
         tenant = self.tenant(tenant_id)
         return [self.key(check_id(document_id, "document_id"), tenant) for document_id in document_ids]
 
@@ -267,7 +268,8 @@ class DocumentTable:
 
     def delete(self, key: KeyColumns) -> RowWrite:
         """The write that deletes a document."""
-        return delete_row(self.name, key, name=f"document {key[0][1]!r}")
+        name = document_name(key[0][1], key[1][1] if self.multi_tenant else None)
+        return delete_row(self.name, key, name=name)
 
     def columns_to_read(self, index: SearchIndex, *, text: bool = True, embedding: bool = False) -> list[str]:
         """The columns that hold a document, without its embedding unless that is wanted."""
@@ -493,5 +495,5 @@ def _is_copy(exact: Any, column: Any) -> bool:
     if isinstance(exact, bool) or isinstance(column, bool):
         return exact is column
     if isinstance(exact, list | tuple | set | frozenset):
-        return any(searchable_form(kind, exact, what="") == column for kind in _LIST_KINDS)
+        return len(exact) <= MAX_LIST and any(searchable_form(kind, exact, what="") == column for kind in _LIST_KINDS)
     return bool(exact == column)

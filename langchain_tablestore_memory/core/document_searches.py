@@ -23,6 +23,7 @@ from langchain_tablestore_memory.core.records import Page
 from langchain_tablestore_memory.core.search import (
     BY_SCORE,
     Hit,
+    Hits,
     Search,
     SearchPages,
     conjunction,
@@ -37,6 +38,7 @@ from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.filters.search import MAX_TERMS, check_text
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 Tenants = str | Sequence[str] | None
 """Whose documents: one tenant, several, or None where the store has none."""
@@ -58,6 +60,11 @@ class Columns:
 
     names: Sequence[str] | None = None
     include_embedding: bool = False
+
+    def __post_init__(self) -> None:
+        names = () if self.names is None else self.names
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise InvalidArgumentError('meta_data_to_get is no list of str. Give names: ["year", "title"].')
 
 
 class Scored(Protocol):
@@ -205,7 +212,7 @@ class DocumentSearches:
                 order = in_order(index, order_by, key=self.documents.id_field)
             search = self._search(index, query, tenants, columns, order)
             found = yield from search.collect(limit, start)
-            hits = yield from self._hits(*_rows_and_scores(found.hits), columns)
+            hits = yield from self._hits(found.hits, columns)
             return Page(hits, None if found.token is None else encode_token(scope(), found.token))
 
         return self.with_index(search)
@@ -245,18 +252,8 @@ class DocumentSearches:
             query = scored.query(index, self._condition(index, tenants, wanted))
             start = None if token is None else decode_token(token, scope())
             search = self._search(index, query, tenants, columns, BY_SCORE)
-            if limit > search.most:
-                # Keys come in one request, and their rows together. Page by page, each page would be searched anew,
-                # and the pages of a vector search may hold more than its top k (the service merges partitions).
-                names, search = search.columns, replace(search, columns=())
-                found = yield from search.collect(limit, start, least_score=min_score)
-                keys = [list(hit.row.key.items()) for hit in found.hits]
-                rows = yield from read_rows(self.documents.name, keys, columns=names)
-                scores = [hit.score for hit in found.hits]
-            else:
-                found = yield from search.collect(limit, start, least_score=min_score)
-                rows, scores = _rows_and_scores(found.hits)
-            hits = yield from self._hits(rows, scores, columns)
+            found = yield from self._best(search, limit, start, least_score=min_score)
+            hits = yield from self._hits(found.hits, columns)
             last = found.token is None or (most is not None and limit == most)
             return Page(hits, None if last else encode_token(scope(), found.token))
 
@@ -281,37 +278,42 @@ class DocumentSearches:
         if not isinstance(settings, HybridSettings):
             raise InvalidArgumentError(f"settings is a {type(settings).__name__}. Give HybridSettings(...).")
         check_count(limit, "limit", at_most=MAX_LIMIT)
+        tenants, wanted = self.documents.tenants(tenant_id), filters.parse(metadata_filter)
         vector_k, text_k = settings.fetches(limit)
         # Both are checked, also where one has no weight and is not made.
         legs: list[tuple[Scored, int, float]] = [
             (self.vector_query(vector, vector_k), vector_k, settings.vector_weight),
             (self.text_query(text), text_k, settings.text_weight),
         ]
-        pages = yield Together(
-            [
-                self.scored_page(scored, tenant_id, metadata_filter, limit=k, most=k, columns=columns)
-                if weight
-                else _nothing()
-                for scored, k, weight in legs
-            ]
-        )
-        by_vector, by_text = map(_by_key, pages)
-        ranking = fuse(
-            settings,
-            {key: hit.score or 0.0 for key, hit in by_vector.items()},
-            {key: hit.score or 0.0 for key, hit in by_text.items()},
-        )
-        return Page(
-            [
-                DocumentHit(
-                    (by_vector.get(key) or by_text[key]).document,
-                    score,
-                    vector_score=by_vector[key].score if key in by_vector else None,
-                    text_score=by_text[key].score if key in by_text else None,
-                )
-                for key, score in ranking[:limit]
-            ]
-        )
+
+        def search(index: SearchIndex) -> Program[Page[DocumentHit]]:
+            condition = self._condition(index, tenants, wanted)
+            found = yield Together(
+                [
+                    self._best(self._search(index, scored.query(index, condition), tenants, columns, BY_SCORE), k)
+                    if weight
+                    else _nothing()
+                    for scored, k, weight in legs
+                ]
+            )
+            by_vector, by_text = ({tuple(hit.row.key.values()): hit for hit in leg.hits} for leg in found)
+            ranking = fuse(settings, _scores(by_vector), _scores(by_text))[:limit]
+            # Most of what was found does not get this far, and is never decoded.
+            rows = yield from self._completed([(by_vector.get(key) or by_text[key]).row for key, _ in ranking], columns)
+            return Page(
+                [
+                    DocumentHit(
+                        self._document(row, columns),
+                        score,
+                        vector_score=by_vector[key].score if key in by_vector else None,
+                        text_score=by_text[key].score if key in by_text else None,
+                    )
+                    for (key, score), row in zip(ranking, rows, strict=True)
+                    if row is not None
+                ]
+            )
+
+        return self.with_index(search)
 
     def iterate(
         self,
@@ -333,7 +335,7 @@ class DocumentSearches:
             return self._search(index, query, tenants, columns, order)
 
         def finish(hits: Sequence[Hit]) -> Program[Sequence[Document]]:
-            return [hit.document for hit in (yield from self._hits(*_rows_and_scores(hits), columns))]
+            return [hit.document for hit in (yield from self._hits(hits, columns))]
 
         return SearchPages(self.with_index, begin, finish, limit)
 
@@ -400,15 +402,29 @@ class DocumentSearches:
         )
         return list(dict.fromkeys([*own, *wanted]))
 
-    def _hits(
-        self, rows: Sequence[StoredRow | None], scores: Sequence[float | None], columns: Columns
-    ) -> Program[list[DocumentHit]]:
-        if columns.names is None:
-            rows = yield from self.documents.complete(rows)
+    def _best(
+        self, search: Search, limit: int, token: bytes | None = None, *, least_score: float | None = None
+    ) -> Program[Hits]:
+        """The first rows of a search, however many, in one ranking."""
+        if limit <= search.most:
+            return (yield from search.collect(limit, token, least_score=least_score))
+        # Keys come in one request, and their rows together. Page by page, each page would be searched anew, and the
+        # pages of a vector search may hold more than its top k (the service merges partitions).
+        found = yield from replace(search, columns=()).collect(limit, token, least_score=least_score)
+        keys = [list(hit.row.key.items()) for hit in found.hits]
+        rows = yield from read_rows(self.documents.name, keys, columns=search.columns)
+        hits = [Hit(row, hit.score) for hit, row in zip(found.hits, rows, strict=True) if row is not None]
+        return Hits(hits, found.token)
+
+    def _completed(self, rows: Sequence[StoredRow], columns: Columns) -> Program[Sequence[StoredRow | None]]:
+        return rows if columns.names is not None else (yield from self.documents.complete(rows))
+
+    def _hits(self, hits: Sequence[Hit], columns: Columns) -> Program[list[DocumentHit]]:
+        rows = yield from self._completed([hit.row for hit in hits], columns)
         # A document that was deleted since is no hit.
         return [
-            DocumentHit(self._document(row, columns), score)
-            for row, score in zip(rows, scores, strict=True)
+            DocumentHit(self._document(row, columns), hit.score)
+            for hit, row in zip(hits, rows, strict=True)
             if row is not None
         ]
 
@@ -444,18 +460,13 @@ class DocumentSearches:
         return scope_of({"table": self.documents.name, "tenants": tenants, "filter": wanted, "search": what})
 
 
-def _rows_and_scores(hits: Sequence[Hit]) -> tuple[list[StoredRow | None], list[float | None]]:
-    return [hit.row for hit in hits], [hit.score for hit in hits]
-
-
-def _nothing() -> Program[Page[DocumentHit]]:
+def _nothing() -> Program[Hits]:
     yield from ()
-    return Page([])
+    return Hits([])
 
 
-def _by_key(page: Page[DocumentHit]) -> Mapping[tuple[str, str], DocumentHit]:
-    """The hits of a page by key, in order."""
-    return {(hit.document.tenant_id, hit.document.document_id): hit for hit in page.items}
+def _scores(leg: Mapping[K, Hit]) -> Mapping[K, float]:
+    return {key: hit.score or 0.0 for key, hit in leg.items()}
 
 
 def _just_below(score: float) -> float:

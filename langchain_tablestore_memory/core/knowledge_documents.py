@@ -201,8 +201,8 @@ class KnowledgeDocuments:
     ) -> Program[int]:
         """Set metadata of all documents that match a filter; other metadata of theirs stays.
 
-        Documents written before the call are found although the index lags: it is waited for, and each document is
-        read before it is changed.
+        Documents written before the call are found although the index lags: it is waited for (its time is compared
+        with this machine's clock, which has to be right), and each document is read before it is changed.
 
         Args:
             metadata_filter: Which documents; ``Filters.all()`` for every one.
@@ -214,7 +214,8 @@ class KnowledgeDocuments:
             How many documents were changed.
 
         Raises:
-            FilterError: A filter is missing, or is not answered by the index.
+            FilterError: A filter is missing, is not answered by the index, or asks for the nearest vectors, which are
+                others after each change.
         """
         return (
             yield from update_matching(self._searches, metadata_filter, metadata, tenant_id=tenant_id, timeout=timeout)
@@ -251,8 +252,8 @@ class KnowledgeDocuments:
     ) -> Program[int]:
         """Delete all documents that match a filter, until none is left.
 
-        Documents written before the call are found although the index lags: it is waited for, and each document is
-        read before it is deleted.
+        Documents written before the call are found although the index lags: it is waited for (its time is compared
+        with this machine's clock, which has to be right), and each document is read before it is deleted.
 
         Args:
             metadata_filter: Which documents. None is refused; ``Filters.all()`` means every one.
@@ -263,7 +264,8 @@ class KnowledgeDocuments:
             How many documents were deleted.
 
         Raises:
-            FilterError: A filter is missing, or is not answered by the index.
+            FilterError: A filter is missing, is not answered by the index, or asks for the nearest vectors, which are
+                others after each change.
         """
         return (yield from delete_matching(self._searches, metadata_filter, tenant_id=tenant_id, timeout=timeout))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from tablestore import INF_MAX, INF_MIN, Condition, RowExistenceExpectation
 
@@ -24,12 +24,9 @@ from langchain_tablestore_memory.core.programs import Call, Program, Sleep, Toge
 from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow, collect
 from langchain_tablestore_memory.core.records import Message
 from langchain_tablestore_memory.core.schema import (
+    ManagedTable,
     Table,
-    TableSchema,
-    drop_table,
-    ensure_table,
     with_table,
-    with_tables,
 )
 from langchain_tablestore_memory.core.writes import (
     RowWrite,
@@ -42,49 +39,18 @@ from langchain_tablestore_memory.core.writes import (
 )
 from langchain_tablestore_memory.errors import InvalidArgumentError, WriteError
 
-if TYPE_CHECKING:
-    from langchain_tablestore_memory.connection import Connection
-
-T = TypeVar("T")
-
 _UPDATE_ATTEMPTS = 10
 _SINGLE_LOOKUPS = 8
 """Message ids that are looked up one by one: as many requests as go out together."""
 
 
-class MessageTable:
-    """The rows of the message table, made where it is missing.
-
-    Args:
-        connection: The connection.
-        schema: The table, as it is wanted, with its index by message id alone.
-    """
-
-    def __init__(self, connection: Connection, schema: TableSchema) -> None:
-        self.connection = connection
-        self.schema = schema
-
-    @property
-    def name(self) -> str:
-        """The table."""
-        return self.schema.name
+class MessageTable(ManagedTable):
+    """The rows of the message table, whose only index is by message id."""
 
     @property
     def updatable(self) -> bool:
         """Whether rows may be updated; a table with a time to live takes only whole-row puts."""
         return self.schema.time_to_live == -1
-
-    def setup(self) -> Program[None]:
-        """Create the table and its index if they are missing, and verify them."""
-        yield from ensure_table(self.connection, self.schema)
-
-    def drop(self) -> Program[None]:
-        """Delete the table with everything in it."""
-        yield from drop_table(self.connection, self.schema)
-
-    def prepared(self, make: Callable[[], Program[T]]) -> Program[T]:
-        """Run a program; a missing table is made, and the program run again."""
-        return with_tables(self.connection, (self.schema,), make)
 
     # Writes
 

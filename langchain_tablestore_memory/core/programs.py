@@ -26,8 +26,9 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -151,7 +152,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Programs to run at the same time. Answers with their results, in order.
+    """Programs to run at the same time, where that saves time. Answers with their results, in order.
 
     All run to their end, also where one fails; then the first failure, in order, is raised.
     """
@@ -272,18 +273,55 @@ def _perform(step: Any, client: tablestore.OTSClient, policy: RetryPolicy) -> An
     if isinstance(step, Together):
         if len(step.programs) == 1:
             return [run(step.programs[0], client, policy)]
-        with ThreadPoolExecutor(min(TOGETHER_LIMIT, len(step.programs) or 1)) as pool:
+        with _threads(min(TOGETHER_LIMIT, len(step.programs) or 1)) as pool:
             futures = [pool.submit(run, program, client, policy) for program in step.programs]
+            wait(futures)
         return [future.result() for future in futures]
     if isinstance(step, Flow):
         return _run_flow(step, client, policy)
     return run(step.attempts(policy), client, policy)
 
 
+@contextmanager
+def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads whose work is waited for, except by whoever pressed a key: then what has not begun does not begin."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    except Exception:
+        pool.shutdown()
+        raise
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _is_in_process(client: tablestore.OTSClient) -> bool:
+    """Whether requests are answered by the thread that sends them.
+
+    Then nothing is waited for that others could use, and threads would only take the interpreter from each other.
+    """
+    return getattr(getattr(client, "connection", None), "in_process", False) is True
+
+
+def _run_in_turn(programs: Sequence[Program[Any]], client: tablestore.OTSClient, policy: RetryPolicy) -> list[Any]:
+    results: list[Any] = []
+    failures: list[Exception] = []
+    for program in programs:
+        try:
+            results.append(run(program, client, policy))
+        except Exception as error:  # noqa: BLE001 - raised when all have run
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return results
+
+
 def _run_flow(flow: Flow, client: tablestore.OTSClient, policy: RetryPolicy) -> None:
     running: set[Future[Any]] = set()
     failures: list[BaseException] = []
-    with ThreadPoolExecutor(flow.limit) as pool:
+    with _threads(flow.limit) as pool:
         while True:
             if not failures:
                 found = _found(flow, len(running))

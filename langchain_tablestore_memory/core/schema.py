@@ -153,6 +153,36 @@ def with_tables(connection: Connection, schemas: tuple[TableSchema, ...], make: 
     return (yield from make())
 
 
+class ManagedTable:
+    """A table that is made where it is missing.
+
+    Args:
+        connection: The connection.
+        schema: The table, as it is wanted.
+    """
+
+    def __init__(self, connection: Connection, schema: TableSchema) -> None:
+        self.connection = connection
+        self.schema = schema
+
+    @property
+    def name(self) -> str:
+        """The table."""
+        return self.schema.name
+
+    def setup(self) -> Program[None]:
+        """Create the table and its indexes if they are missing, and verify them."""
+        yield from ensure_table(self.connection, self.schema)
+
+    def drop(self) -> Program[None]:
+        """Delete the table with everything in it."""
+        yield from drop_table(self.connection, self.schema)
+
+    def prepared(self, make: Callable[[], Program[T]]) -> Program[T]:
+        """Run a program; a missing table is made, and the program run again."""
+        return with_tables(self.connection, (self.schema,), make)
+
+
 class PreparedScan(Generic[T]):
     """A scan of a table that is made where the first request finds none."""
 

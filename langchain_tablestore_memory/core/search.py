@@ -198,6 +198,8 @@ def in_order(index: SearchIndex, order_by: Sequence[str], *, key: str) -> Sort |
     """
     if isinstance(order_by, str):
         raise InvalidArgumentError(f"order_by is a str. Give a list: [{order_by!r}].")
+    if not all(isinstance(entry, str) for entry in order_by):
+        raise InvalidArgumentError('order_by holds something that is no str. Give names of fields: ["-year", "title"].')
     sorters = []
     for entry in order_by:
         name, order = (entry[1:], SortOrder.DESC) if entry.startswith("-") else (entry, SortOrder.ASC)

@@ -161,7 +161,7 @@ def is_missing(error: ServiceError) -> bool:
 
 
 def is_synced(connection: Connection, schema: SearchIndexSchema, *, timeout: float) -> Program[bool]:
-    """Wait until the index holds what was written before the call.
+    """Wait until the index holds what was written before the call, by this machine's clock.
 
     Args:
         connection: The connection.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from tablestore import INF_MAX, INF_MIN, Condition, Row, RowExistenceExpectation
 
@@ -17,12 +17,9 @@ from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow,
 from langchain_tablestore_memory.core.records import MetadataFilter, Page, Session
 from langchain_tablestore_memory.core.schema import (
     IndexScan,
+    ManagedTable,
     PreparedScan,
     Table,
-    TableSchema,
-    drop_table,
-    ensure_table,
-    with_tables,
 )
 from langchain_tablestore_memory.core.session_rows import (
     OWN_COLUMNS,
@@ -45,43 +42,14 @@ from langchain_tablestore_memory.core.writes import (
 )
 from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError, SessionNotFoundError, WriteError
 
-if TYPE_CHECKING:
-    from langchain_tablestore_memory.connection import Connection
-
 T = TypeVar("T")
 
 UPDATE_ATTEMPTS = 10
 """How often a change is tried again that others got in the way of."""
 
 
-class SessionTable:
-    """The rows of the session table, made where it is missing.
-
-    Args:
-        connection: The connection.
-        schema: The table, as it is wanted.
-    """
-
-    def __init__(self, connection: Connection, schema: TableSchema) -> None:
-        self.connection = connection
-        self.schema = schema
-
-    @property
-    def name(self) -> str:
-        """The table."""
-        return self.schema.name
-
-    def setup(self) -> Program[None]:
-        """Create the table and its index if they are missing, and verify them."""
-        yield from ensure_table(self.connection, self.schema)
-
-    def drop(self) -> Program[None]:
-        """Delete the table with everything in it."""
-        yield from drop_table(self.connection, self.schema)
-
-    def prepared(self, make: Callable[[], Program[T]]) -> Program[T]:
-        """Run a program; a missing table is made, and the program run again."""
-        return with_tables(self.connection, (self.schema,), make)
+class SessionTable(ManagedTable):
+    """The rows of the session table."""
 
     # One row
 

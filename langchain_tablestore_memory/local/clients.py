@@ -30,7 +30,12 @@ class InProcessConnection:
 
     Args:
         service: Answers the requests.
+
+    Attributes:
+        in_process: Tells that there is no network to wait for.
     """
+
+    in_process = True
 
     def __init__(self, service: Tablestore) -> None:
         self._service = service

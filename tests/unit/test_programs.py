@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 
@@ -14,6 +15,7 @@ from langchain_tablestore_memory.core import programs
 from langchain_tablestore_memory.core.failures import Failure
 from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Call, Flow, Sleep, Together, arun, run
 from langchain_tablestore_memory.errors import InvalidArgumentError, ServiceError
+from langchain_tablestore_memory.local.clients import InProcessConnection
 
 IMPATIENT = RetryPolicy(attempts=4, connect_attempts=2, first_delay=0, max_delay=0)
 BUSY = OTSServiceError(503, "OTSServerBusy", "Server is busy.")
@@ -410,6 +412,23 @@ async def test_together_keeps_to_its_limit_on_a_loop():
     assert 1 < most <= TOGETHER_LIMIT
 
 
+def test_together_in_one_process_takes_turns_and_goes_on_where_one_fails():
+    client = Client(*[lambda n: threads.append((n, threading.get_ident())) or answer(n)] * 4)
+    client.connection = InProcessConnection(None)
+    threads = []
+
+    def answer(n):
+        if n in (1, 2):
+            raise OTSServiceError(400, "OTSParameterInvalid", f"Refused: {n}.")
+
+    def all_of_them():
+        return (yield Together([ask(n) for n in range(4)]))
+
+    with pytest.raises(ServiceError, match=r"Refused: 1\."):
+        run(all_of_them(), client, IMPATIENT)
+    assert threads == [(n, threading.get_ident()) for n in range(4)]
+
+
 # Flow
 
 
@@ -593,6 +612,34 @@ def test_a_key_that_is_pressed_ends_the_program():
         run(tidy(), Client(KeyboardInterrupt()), IMPATIENT)
     assert seen == ["finally"]
     assert held.tb is not None
+
+
+@pytest.mark.parametrize("kind", ["together", "flow"])
+def test_a_key_that_is_pressed_waits_for_nobody(kind):
+    begun, answer = threading.Barrier(4), threading.Event()
+
+    def slowly(n):
+        begun.wait(timeout=10)
+        if n == 0:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        answer.wait(timeout=10)
+
+    def all_of_them():
+        numbers = iter(range(100))
+        if kind == "together":
+            yield Together([ask(n) for n in numbers])
+        else:
+            yield Flow(lambda: next((ask(n) for n in numbers), None), limit=4)
+
+    client = Client(*[slowly] * 100)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(all_of_them(), client, IMPATIENT)
+    assert time.monotonic() - started < 5
+    answer.set()
+    time.sleep(0.05)
+    # What had begun goes on in its thread, the rest does not begin.
+    assert len(client.calls) <= TOGETHER_LIMIT
 
 
 def test_calls_know_nothing_of_clients():

@@ -152,10 +152,11 @@ class Postings:
 
     def _load(self, connection: sqlite3.Connection) -> None:
         table = f"{self._store.text(self._field)}_docsize"
-        (end,) = connection.execute(f"SELECT coalesce(max(id), 0) + 1 FROM {table}").fetchone()  # noqa: S608
-        self._lengths = np.zeros(end, np.int32)
-        for doc, size in connection.execute(f"SELECT id, sz FROM {table}"):  # noqa: S608
-            self._lengths[doc] = read_number(size)
+        found = connection.execute(f"SELECT id, sz FROM {table} ORDER BY id").fetchall()  # noqa: S608
+        docs = np.fromiter([doc for doc, _ in found], np.int64, len(found))
+        lengths = {size: read_number(size) for size in {size for _, size in found}}
+        self._lengths = np.zeros(int(docs[-1]) + 1 if found else 1, np.int32)
+        self._lengths[docs] = [lengths[size] for _, size in found]
         self._total = int(self._lengths.sum())
         self._count = int(np.count_nonzero(self._lengths))
 
@@ -190,8 +191,11 @@ def _changed(entry: _Entry, docs: Docs, counts: dict[int, int]) -> _Entry:
     places = np.searchsorted(entry.docs, docs)
     inside = places < len(entry.docs)
     gone = places[inside][entry.docs[places[inside]] == docs[inside]]
-    kept_docs, kept_counts = np.delete(entry.docs, gone), np.delete(entry.counts, gone)
     new = [(doc, count) for doc, count in counts.items() if count]
+    # Most changes are of documents that never had the token.
+    if not new and not len(gone):
+        return entry
+    kept_docs, kept_counts = np.delete(entry.docs, gone), np.delete(entry.counts, gone)
     if not new:
         return _Entry(kept_docs, kept_counts)
     new_docs = np.array([doc for doc, _ in new], np.int64)

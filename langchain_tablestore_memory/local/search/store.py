@@ -56,8 +56,6 @@ class Store:
         self._vectors = [field for field in fields if field.type == search.VECTOR]
         names = ["newest", *(self.column(field) for field in self._columns), "key"]
         self._add_doc = f"INSERT INTO {self.docs} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - ours
-        changes = ", ".join(f"{name} = ?" for name in names[:-1])
-        self._change_doc = f"UPDATE {self.docs} SET {changes} WHERE key = ? RETURNING doc"  # noqa: S608
 
     def column(self, field: Field) -> str:
         """The column of ``docs`` that holds a field with one value."""
@@ -161,16 +159,14 @@ class Store:
                 self._remove(connection, key)
             return
         new = column_values(after)
-        row = (newest_time(after), *[_scalar(field, new) for field in self._columns], key)
-        found = None if before is None else connection.execute(self._change_doc, row).fetchone()
-        if found is None or before is None:
+        old = {} if before is None else column_values(before)
+        doc = None if before is None else self._change_doc(connection, key, newest_time(after), old, new)
+        if doc is None:
             # Also where the row is known but its document has been swept.
-            old: dict[bytes, bytes] = {}
+            old = {}
+            row = (newest_time(after), *[_scalar(field, new) for field in self._columns], key)
             doc = connection.execute(self._add_doc, row).lastrowid
             assert doc is not None
-        else:
-            old = column_values(before)
-            doc = found[0]
         self._put_arrays(connection, doc, old, new)
         changed = self._put_texts(connection, doc, old, new)
         changed |= self._put_vectors(connection, doc, old, new)
@@ -294,6 +290,23 @@ class Store:
             connection.execute(f"DELETE FROM {self.vectors(field)} WHERE doc = ?", found)  # noqa: S608
         if self._texts or self._vectors:
             self._note(connection, found[0])
+
+    def _change_doc(
+        self,
+        connection: sqlite3.Connection,
+        key: bytes,
+        newest: int | None,
+        old: dict[bytes, bytes],
+        new: dict[bytes, bytes],
+    ) -> int | None:
+        """Update a document; only what has changed, as each column means a page of its index to be written."""
+        changed = _changed(self._columns, old, new)
+        columns = ", ".join(["newest = ?", *[f"{self.column(field)} = ?" for field in changed]])
+        found = connection.execute(
+            f"UPDATE {self.docs} SET {columns} WHERE key = ? RETURNING doc",  # noqa: S608
+            (newest, *[_scalar(field, new) for field in changed], key),
+        ).fetchone()
+        return None if found is None else int(found[0])
 
     def _put_arrays(
         self, connection: sqlite3.Connection, doc: int, old: dict[bytes, bytes], new: dict[bytes, bytes]

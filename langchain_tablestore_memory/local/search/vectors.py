@@ -172,7 +172,9 @@ class Matrix:
 
     def _load(self, connection: sqlite3.Connection) -> None:
         table = self._store.vectors(self._field)
-        count, end = connection.execute(f"SELECT count(*), coalesce(max(doc), 0) + 1 FROM {table}").fetchone()  # noqa: S608
+        # All documents, of which few have no vector: to count the vectors would be to read them all.
+        (count,) = connection.execute(f"SELECT count(*) FROM {self._store.docs}").fetchone()  # noqa: S608
+        (end,) = connection.execute(f"SELECT coalesce(max(doc), 0) + 1 FROM {table}").fetchone()  # noqa: S608
         self._docs = np.empty(count + _SPARE, np.int64)
         self._vectors = np.empty((count + _SPARE, self._field.dimension), np.float32)
         self._size = 0

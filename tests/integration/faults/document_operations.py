@@ -40,7 +40,7 @@ def _of_one() -> list[Operation]:
     def three() -> list[Document]:
         return [document("n1", deep=[None]), document("d2"), Document("n2", text="bare")]
 
-    many = tuple(f"x{n:03}" for n in range(250))
+    many = tuple(f"x{n:03}" for n in range(201))
     return [
         of("setup"),
         of("setup", note="no tables", furnished=False, subject=cold, slow=True),
@@ -57,7 +57,7 @@ def _of_one() -> list[Operation]:
             slow=True,
         ),
         of("put_documents", lambda: (three(),), adds=("n1", "n2")),
-        of("put_documents", lambda: (map(document, many),), note="two requests", adds=many, large=True),
+        of("put_documents", lambda: (map(Document, many),), note="two requests", adds=many, large=True),
         of("update_document", lambda: (Document("d2", metadata={"year": 1, "nested": {"m": 0}}),)),
         of("update_document", lambda: (document("n1"),), note="absent", slow=True, adds=("n1",)),
         of("update_documents", lambda: (three(),), adds=("n1", "n2"), slow=True),
@@ -137,7 +137,15 @@ def _of_vectors() -> list[Operation]:
         of("wait_until_searchable", lambda: (["d1"],)),
         of("add_texts", lambda: (texts,), **adding(["n1", "d2", "n2"])),
         of("add_texts", lambda: (texts,), note="one by one", slow=True, **adding(["n1", "d2", "n2"], **one_by_one)),
-        of("add_texts", lambda: (texts,), note="no tables", furnished=False, subject=cold, **adding(["a", "b", "c"])),
+        of(
+            "add_texts",
+            lambda: (texts,),
+            note="no tables",
+            slow=True,
+            furnished=False,
+            subject=cold,
+            **adding(["a", "b", "c"]),
+        ),
         of("add_documents", lambda: (chunks(),), adds=("n1",)),
         of("add_embeddings", lambda: ([("a tea", [1.0, 2.0]), ("a bean", [2.0, 1.0])],), **adding(["n1", "d2"])),
         of("update_metadata", lambda: ({"d1": {"year": 1}, "absent": {"year": 1}},)),
@@ -146,17 +154,17 @@ def _of_vectors() -> list[Operation]:
         of("delete", kwargs={"filter": LATE}, note="filter", slow=True),
         of("get_by_ids", lambda: (["d3", "absent", "d1"],)),
         of("similarity_search", lambda: ("tea",), kwargs={"k": 2, "filter": LATE}),
-        of("similarity_search", lambda: ("tea",), note="first call", subject=cold),
-        of("similarity_search_with_score", lambda: ("tea",)),
-        of("similarity_search_with_relevance_scores", lambda: ("tea",), kwargs={"score_threshold": 0.9}),
-        of("similarity_search_by_vector", lambda: ([1.0, 2.0],)),
-        of("similarity_search_with_score_by_vector", lambda: ([1.0, 2.0],)),
+        of("similarity_search", lambda: ("tea",), note="first call", slow=True, subject=cold),
+        of("similarity_search_with_score", lambda: ("tea",), slow=True),
+        of("similarity_search_with_relevance_scores", lambda: ("tea",), kwargs={"score_threshold": 0.9}, slow=True),
+        of("similarity_search_by_vector", lambda: ([1.0, 2.0],), slow=True),
+        of("similarity_search_with_score_by_vector", lambda: ([1.0, 2.0],), slow=True),
         of("max_marginal_relevance_search", lambda: ("tea", 2)),
-        of("max_marginal_relevance_search_by_vector", lambda: ([1.0, 2.0], 2)),
+        of("max_marginal_relevance_search_by_vector", lambda: ([1.0, 2.0], 2), slow=True),
         of("full_text_search", lambda: ("tea",)),
-        of("full_text_search_with_score", lambda: ("tea",)),
+        of("full_text_search_with_score", lambda: ("tea",), slow=True),
         of("hybrid_search", lambda: ("tea",)),
-        of("hybrid_search_with_score", lambda: ("tea",)),
+        of("hybrid_search_with_score", lambda: ("tea",), slow=True),
         of("search", lambda: ("tea", "hybrid")),
     ]
 

@@ -64,6 +64,7 @@ class TestAtOnce:
         assert await store.count_documents() == 750
         assert {document.metadata["year"] for document in await store.get_all_documents()} == {0}
 
+    @pytest.mark.slow
     async def test_thousands_are_updated(self, store):
         await store.put_documents(numbered(2500))
         assert await store.update_by_filter({"year": 1}, {"lang": "en", "year": 5, "extra": [1]}) == 1250

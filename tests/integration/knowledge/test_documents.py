@@ -140,6 +140,24 @@ class TestReading:
             await (await connection.async_client()).update_row("knowledge", row, None)
         assert (await store.get_document("d1")).metadata == {"year": 2, "tags": ["a"], "colour": "blue"}
 
+    async def test_a_longer_list_beside_a_column_of_another_tool(self, store, open_store, connection, mode):
+        """A list that no search field could hold is no copy of the column, and is read all the same."""
+        plain = open_store(filterable=None, table_name="plain")
+        await plain.put_document(Document("d1", metadata={"colours": ["red"] * 300}))
+        assert (await plain.get_document("d1")).metadata == {"colours": ["red"] * 300}
+        row = Row([("document_id", "d1"), ("tenant_id", "__default")], {"PUT": [("colours", "blue")]})
+        if mode == "sync":
+            connection.client.update_row("plain", row, None)
+        else:
+            await (await connection.async_client()).update_row("plain", row, None)
+        assert (await plain.get_document("d1")).metadata == {"colours": "blue"}
+
+    @pytest.mark.parametrize("ids", ["d1", None, 5])
+    async def test_ids_are_a_list(self, store, ids):
+        for call in (store.get_documents(ids), store.delete_documents(ids)):
+            with pytest.raises(InvalidArgumentError, match=r"The document ids are a .*Give a list"):
+                await call
+
 
 class TestWriting:
     async def test_putting_again_replaces_the_whole(self, store):

@@ -358,6 +358,8 @@ class TestByMetadata:
             await filled.search_documents(order_by=["title"])
         with pytest.raises(InvalidArgumentError, match=r"\['year'\]"):
             await filled.search_documents(order_by="year")
+        with pytest.raises(InvalidArgumentError, match="order_by holds something that is no str"):
+            await filled.search_documents(order_by=["year", 1])
 
     @pytest.mark.parametrize("limit", [0, -1, 1001, True, None, 1.0])
     async def test_wrong_limits_are_refused(self, filled, limit):
@@ -408,3 +410,13 @@ class TestColumns:
         assert hit.document.text == "black tea"
         assert hit.document.metadata == {"tags": ["t1"]}
         assert len(hit.document.embedding) == 3
+
+    @pytest.mark.parametrize("names", ["year", [1], [None]])
+    async def test_names_are_a_list(self, filled, names):
+        for search in (
+            filled.search_documents(meta_data_to_get=names),
+            filled.vector_search([1, 0, 0], meta_data_to_get=names),
+            filled.hybrid_search("tea", [1, 0, 0], meta_data_to_get=names),
+        ):
+            with pytest.raises(InvalidArgumentError, match="no list of str"):
+                await search

@@ -14,6 +14,7 @@ from langchain_tablestore_memory import (
     EmbeddingError,
     Filters,
     InvalidArgumentError,
+    SchemaMismatchError,
     TablestoreVectorStore,
     WriteError,
 )
@@ -227,10 +228,21 @@ class TestAdding:
         assert engine.taken().count("BatchWriteRow") <= 3
         assert [d.page_content for d in await store.get_by_ids(["i0", "i49"])] == ["tea 0", "tea 49"]
 
-    async def test_given_embeddings_need_no_model(self, open_store):
-        store = open_store(embedding=None, dimension=4)
+    @pytest.mark.parametrize("dimension", [4, None])
+    async def test_given_embeddings_need_no_model(self, open_store, dimension):
+        store = open_store(embedding=None, dimension=dimension)
         await store.add_embeddings([("tea", vector("tea")), ("rice", vector("rice"))], ids=["a", "b"])
         assert [d.id for d in await store.similarity_search_by_vector(vector("rice"))] == ["b", "a"]
+
+    async def test_given_embeddings_where_the_index_holds_none(self, open_store):
+        store = open_store(embedding=None)
+        await store.add_texts(["tea"], ids=["a"])
+        with pytest.raises(SchemaMismatchError, match="lacks the field 'embedding'"):
+            await store.add_embeddings([("rice", vector("rice"))])
+        other = open_store(embedding=None, search_index_name="with_vectors")
+        await other.add_embeddings([("rice", vector("rice"))], ids=["b"])
+        assert [d.id for d in await other.similarity_search_by_vector(vector("rice"))] == ["b"]
+        assert [d.id for d in await other.full_text_search("tea")] == ["a"]
 
     @pytest.mark.parametrize(
         ("pairs", "options", "complaint"),

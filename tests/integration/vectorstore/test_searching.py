@@ -310,14 +310,15 @@ class TestRetriever:
                 {"search_type": "similarity_score_threshold", "search_kwargs": {"score_threshold": "high"}},
                 "a number from 0 to 1",
             ),
-            ({"k": 0}, "k is 0. Give 1 to 1000"),
-            ({"k": 10_000}, "k is 10000. Give 1 to 1000"),
-            ({"k": "4"}, "k is a str"),
-            ({"search_kwargs": {"k": 0}}, "k is 0. Give 1 to 1000"),
         ],
     )
     def test_refuses_wrong_settings_at_once(self, store, options, complaint):
         with pytest.raises(ValidationError, match=complaint):
+            store.target.as_retriever(**options)
+
+    @pytest.mark.parametrize("options", [{"k": 0}, {"k": 10_000}, {"search_kwargs": {"k": 0}}])
+    def test_refuses_a_wrong_k_at_once(self, store, options):
+        with pytest.raises(InvalidArgumentError, match=r"k is \d+\. Give 1 to 1000"):
             store.target.as_retriever(**options)
 
     @pytest.mark.parametrize("search_type", ["similarity", "mmr", "full_text", "hybrid"])
