@@ -29,10 +29,6 @@ _ERROR = 300
 _LATER = "It is stored with the next message, or by /retry."
 
 
-class _EmptyAnswerError(Exception):
-    """The model said nothing."""
-
-
 @dataclass(slots=True)
 class Answering:
     """What it takes to answer.
@@ -83,8 +79,20 @@ class Answering:
                 self.screen.note("Nothing to do: everything is stored, and the last message has its answer.")
 
     def _answer(self, history: TablestoreChatMessageHistory, question: BaseMessage) -> None:
+        """Ask the model, and store its answer."""
+        answer = self._ask(history, question)
+        if answer is None:
+            return
+        try:
+            self.outbox.deliver(history, answer)
+        except TablestoreMemoryError as error:
+            later = f" {_LATER}" if len(self.outbox) else ""
+            self.screen.problem(f"The answer is not stored: {error}{later}")
+
+    def _ask(self, history: TablestoreChatMessageHistory, question: BaseMessage) -> AIMessage | None:
+        """The model's answer, shown as it comes, up to where it is stopped; None where there is none to store."""
         said: list[BaseMessageChunk] = []
-        stopped = False
+        stopped, failure = False, ""
         try:
             with self.interrupts.let_through():
                 # A question that is longer than what is told of the conversation is told alone.
@@ -93,29 +101,21 @@ class Answering:
         except KeyboardInterrupt:
             stopped = True
         except TablestoreMemoryError as error:
-            self.screen.end_answer(stopped=False)
-            self.screen.problem(f"The conversation could not be read: {error} /retry asks again.")
-            return
-        except _EmptyAnswerError:
-            self.screen.end_answer(stopped=False)
-            self.screen.problem("The model answered nothing, so nothing is stored. /retry asks again.")
-            return
+            failure = f"The conversation could not be read: {error} /retry asks again."
         except Exception as error:  # noqa: BLE001 - models raise whatever they like, and the chat goes on
-            self.screen.end_answer(stopped=False)
             kept = "What it said so far is not stored" if said else "Nothing is stored as an answer"
             reason = shortened(f"{type(error).__name__}: {error}", _ERROR)
-            self.screen.problem(f"The model failed. {kept}; /retry asks again. {reason}")
-            return
+            failure = f"The model failed. {kept}; /retry asks again. {reason}"
         self.screen.end_answer(stopped=stopped)
-        answer = _assembled(said, stopped=stopped)
-        if answer is None:
+        if failure:
+            self.screen.problem(failure)
+        elif _says_something(said):
+            return _assembled(said, stopped=stopped)
+        elif stopped:
             self.screen.note("Stopped before the answer began. /retry asks again.")
-            return
-        try:
-            self.outbox.deliver(history, answer)
-        except TablestoreMemoryError as error:
-            later = f" {_LATER}" if len(self.outbox) else ""
-            self.screen.problem(f"The answer is not stored: {error}{later}")
+        else:
+            self.screen.problem("The model answered nothing, so nothing is stored. /retry asks again.")
+        return None
 
     def _stream(self, messages: Sequence[BaseMessage], said: list[BaseMessageChunk]) -> None:
         """Ask the model and show its answer as it comes. `said` holds what was said so far, whatever happens."""
@@ -128,8 +128,6 @@ class Answering:
                     self.screen.begin_answer()
                     begun = True
                 self.screen.piece(text)
-        if not _says_something(said):
-            raise _EmptyAnswerError
 
     def _system_message(self, question: str) -> SystemMessage:
         """What the model is told besides the conversation. What cannot be looked up is left out, and that is said."""
@@ -154,10 +152,8 @@ class Answering:
         return SystemMessage("\n\n".join(parts))
 
 
-def _assembled(said: Sequence[BaseMessageChunk], *, stopped: bool) -> AIMessage | None:
-    """The answer that pieces make; None where they hold no text."""
-    if not _says_something(said):
-        return None
+def _assembled(said: Sequence[BaseMessageChunk], *, stopped: bool) -> AIMessage:
+    """The answer that pieces make."""
     whole = said[0]
     for chunk in said[1:]:
         whole = whole + chunk

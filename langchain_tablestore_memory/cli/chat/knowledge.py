@@ -127,22 +127,22 @@ class Knowledge:
             source = path.relative_to(self._folder).as_posix()
             was = known.pop(source, None)
             file = read_text(path, source)
+            if isinstance(file, TextFile) and was == file.digest:
+                changes.unchanged += 1
+                tell(1)
+                continue
+            if was is not None:
+                self._remove(source)
             if isinstance(file, str):
                 changes.refused.append(file)
-                if was is not None:
-                    self._remove(source)
-            elif was == file.digest:
-                changes.unchanged += 1
-            else:
-                if was is not None:
-                    self._remove(source)
-                waiting.append((file, _documents(file)))
-                changes.indexed += 1
-                if sum(len(documents) for _, documents in waiting) >= _BATCH:
-                    self._add(waiting)
-                    waiting = []
-            tell(1)
-        self._add(waiting)
+                tell(1)
+                continue
+            changes.indexed += 1
+            waiting.append((file, _documents(file)))
+            if sum(len(documents) for _, documents in waiting) >= _BATCH:
+                self._add(waiting, tell)
+                waiting = []
+        self._add(waiting, tell)
         for source in known:
             self._remove(source)
             changes.removed += 1
@@ -165,13 +165,14 @@ class Knowledge:
         first = self._records.list_documents(self._tenant, {"passage": 0})
         return {document.metadata["source"]: document.metadata.get("digest", "") for document in first}
 
-    def _add(self, files: Sequence[tuple[TextFile, list[Document]]]) -> None:
+    def _add(self, files: Sequence[tuple[TextFile, list[Document]]], tell: Callable[[int], None]) -> None:
         documents = [document for _, made in files for document in made]
         if not documents:
             return
         self._store.add_documents(documents)
         # Only now do the files count as indexed: what is interrupted before is done again.
         self._store.update_metadata({str(made[0].id): {"digest": file.digest} for file, made in files})
+        tell(len(files))
 
     def _remove(self, source: str) -> None:
         self._store.delete(filter={"source": source})

@@ -212,6 +212,7 @@ def test_an_interrupt_ends_the_script_and_keeps_the_answer_so_far(environment, t
     assert conversations(tmp_path) == {"Tell me": ["Tell me", "Once "]}
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_reads_is_stored(environment, tmp_path):
     process = subprocess.Popen(
         [*COMMAND, "chat", "--data", tmp_path / "data", "--embedding", "none"],
@@ -231,6 +232,7 @@ def test_an_answer_that_nobody_reads_is_stored(environment, tmp_path):
     assert conversations(tmp_path) == {"My name is Mei.": ["My name is Mei.", "Nice to meet you, Mei."]}
 
 
+@pytest.mark.slow
 def test_an_export_that_nobody_reads_ends_without_a_traceback(environment, chat, tmp_path):
     chat("My name is Mei.")
     process = subprocess.Popen(
@@ -245,6 +247,7 @@ def test_an_export_that_nobody_reads_ends_without_a_traceback(environment, chat,
     assert (process.wait(60), err) == (1, b"")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_extra_is_told_what_to_install(terminal, tmp_path):
     hidden = (
         "import sys; sys.modules['prompt_toolkit'] = None; from langchain_tablestore_memory.cli import main; main()"

@@ -98,6 +98,7 @@ def test_a_model_that_fails(chat, tmp_path):
     assert conversations(tmp_path) == {"Hello?": ["Hello?"]}
 
 
+@pytest.mark.slow
 def test_lines_are_completed_remembered_and_continued(chat, tmp_path, environment):
     terminal = chat()
     terminal.press("/mem")
@@ -132,6 +133,7 @@ def test_what_is_shown_is_neither_markup_nor_a_command_to_the_terminal(chat):
     terminal.expect("[you] [red]Hello[/red]")
 
 
+@pytest.mark.slow
 def test_indexing_a_folder_shows_how_far_it_is_and_can_be_interrupted(terminal, tmp_path):
     (tmp_path / "notes").mkdir()
     for number in range(300):
