@@ -21,9 +21,9 @@ _EXTRA = "pip install 'langchain-tablestore-memory[dashscope]'"
 _DEFAULT_CHAT = "qwen-plus"
 _DEFAULT_EMBEDDING = "text-embedding-v4"
 
-_OFFLINE_THRESHOLD = 0.62
-"""The score, (1 + cosine) / 2, from which on the offline embedding model finds texts related: measured on pairs of
-questions and statements, related ones lie around 0.68 and unrelated ones around 0.51."""
+_OFFLINE_THRESHOLD = 0.6
+"""The score, (1 + cosine) / 2, from which on the offline embedding model finds texts related. Measured on questions in
+English and Chinese and what people say of themselves: related ones lie from 0.6 to 0.8, others from 0.5 to 0.6."""
 
 
 @dataclass(frozen=True, slots=True)
