@@ -283,7 +283,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
 
         Args:
             text: The words; one of them is enough, more are better.
-            scope: Where: in this conversation, or in all conversations of this user.
+            scope: Where: in this conversation, or in all conversations of this user that the session list holds.
             limit: Messages on the page, 1 to 100.
             cursor: `Page.cursor` of the page before.
 
@@ -311,7 +311,25 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         )
         wanted = filters.Filters.text_match("content", text) & theirs
         searches = RecordSearches(self._connection, message_index(self._store.schema, None, None), self._reader.hit)
+        if scope == "user" and self._user_id == DEFAULT_USER:
+            return self._listed_hits(searches, wanted, limit, cursor)
         return searches.page(wanted, limit=limit, token=cursor)
+
+    def _listed_hits(
+        self, searches: RecordSearches[HistoryHit], wanted: filters.Filter, limit: int, cursor: str | None
+    ) -> Program[Page[HistoryHit]]:
+        """Hits in conversations that the session list holds for this user.
+
+        Bare names do not say whose conversation it is: other tools give them to those of all users.
+        """
+        hits: list[HistoryHit] = []
+        while True:
+            page = yield from searches.page(wanted, limit=limit - len(hits), token=cursor)
+            listed = yield from self._registry.table.listed(self._user_id, {hit.session_id for hit in page.items})
+            hits += [hit for hit in page.items if hit.session_id in listed]
+            cursor = page.cursor
+            if cursor is None or len(hits) == limit:
+                return Page(hits, cursor)
 
     search, asearch = operation(_search)
 

@@ -167,6 +167,14 @@ class SessionTable(ManagedTable):
 
     # Many rows
 
+    def listed(self, user_id: str, session_ids: Collection[str]) -> Program[set[str]]:
+        """Which of these sessions a user has."""
+        wanted = sorted(session_ids)
+        keys = [session_key(user_id, session_id) for session_id in wanted]
+        # Naming a key column gives rows without their attributes.
+        rows = yield from self.prepared(lambda: read_rows(self.name, keys, columns=["user_id"]))
+        return {session_id for session_id, row in zip(wanted, rows, strict=True) if row is not None}
+
     def scan(self, user_id: str | None, decode: Callable[[StoredRow], T | None], **options: Any) -> PreparedScan[T]:
         """Rows of a user, or of all, in the order of their ids."""
         low, high = (INF_MIN, INF_MAX) if user_id is None else (user_id, user_id)

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
 _KEY_TYPES: Final = frozenset((str, int))
 _COLUMN_TYPES: Final = frozenset((str, int, float, bool))
+_KNOWN_SDK: Final = all(
+    hasattr(owner, name)
+    for owner, names in (
+        (encoder, ("NATIVE_ENCODER_AVAILABLE",)),
+        (encoder.OTSProtoBufferEncoder, ("_make_put_row_item", "_make_condition")),
+        (decoder, ("NATIVE_DECODER_AVAILABLE", "NATIVE_PARSER_AVAILABLE", "parse_single_row")),
+        (decoder.OTSProtoBufferDecoder, ("_decode_search", "_decode_search_hits")),
+    )
+    for name in names
+)
+"""Whether the SDK is built as it was when this was written. Where it is not, it is left as it is: slower, and right."""
 _UNCONDITIONAL: Final = Condition(RowExistenceExpectation.IGNORE)
 
 
@@ -37,6 +48,8 @@ def use_fast_codec(protocol: Any, *, enable_native: bool, native_fallback: bool)
         enable_native: As for the client: whether native code may be used at all.
         native_fallback: As for the client.
     """
+    if not _KNOWN_SDK:
+        return
     options = {"enable_native": enable_native, "native_fallback": native_fallback}
     if not encoder.NATIVE_ENCODER_AVAILABLE:
         protocol.encoder = _Encoder(protocol.encoding, **options)

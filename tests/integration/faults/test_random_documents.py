@@ -127,7 +127,7 @@ def live_through(world: World, run: Any, steps: list[Any], chance: random.Random
     def decide(_number: int, request: Any) -> Any:
         if chance.random() > 0.3:
             return None
-        fault = chance.choice(LASTING if chance.random() < 0.1 else PASSING)
+        fault = chance.choice(LASTING if chance.random() < 0.4 else PASSING)
         return fault if fault.concerns(request) else None
 
     for number, (action, what) in enumerate(steps):

@@ -115,6 +115,21 @@ class TestHistory:
         assert sorted(hit.session_id for hit in page.items) == sorted(SESSIONS)
         assert all(hit.score > 0 for hit in page.items)
 
+    async def test_bare_names_of_other_users_are_not_those_of_the_default_user(self, opened, memory):
+        await memory.put_session(Session("u9", "theirs", 1))
+        for number in range(5):
+            await memory.put_message(Message("theirs", f"m{number}", number, "tea, tea, tea of u9"))
+        await opened("u8", "apart", isolate_users=False).add_messages([HumanMessage("tea of u8")])
+        history, found, cursor = opened("default", "s1"), [], None
+        while True:
+            page = await history.search("tea", scope="user", limit=2, cursor=cursor)
+            found += page.items
+            if (cursor := page.cursor) is None:
+                break
+            assert len(page.items) == 2
+        assert sorted(hit.session_id for hit in found) == sorted(SESSIONS)
+        assert {hit.message.text for hit in found} == {"green tea of default"}
+
     @pytest.mark.parametrize("user", USERS)
     @pytest.mark.parametrize("session", SESSIONS)
     async def test_within_one_session(self, opened, user, session):

@@ -154,10 +154,11 @@ def matches(query: tuple[Any, ...], row: dict[str, Any]) -> bool:
 
 
 def _text_matches(texts: list[str], text: str, operator: str | None, least: int | None) -> bool:
-    asked = set(tokens(text))
+    # As in Lucene, a word that is asked for twice counts twice.
+    asked = tokens(text)
     had = {token for value in texts for token in tokens(value)}
     needed = len(asked) if operator == "AND" else max(1, least or 1)
-    return len(asked & had) >= needed
+    return bool(asked) and sum(token in had for token in asked) >= needed
 
 
 def _has_phrase(texts: list[str], phrase: list[str]) -> bool:
@@ -206,7 +207,7 @@ class Corpus:
         return frequency * (self.k1 + 1) / (frequency + share)
 
     def scores(self, terms: list[str]) -> dict[Any, float]:
-        """Each document that has one of these (distinct) terms."""
+        """Each document that has one of these terms; one that is there twice counts twice."""
         return {
             key: sum(self.idf(term) * self.saturated(found.count(term), len(found)) for term in terms if term in found)
             for key, found in self.documents.items()

@@ -92,6 +92,7 @@ def check(service):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_rows_and_index_agree(tmp_path):
     with Tablestore(tmp_path) as service:
         Table(ots_client(service, retry_policy=NoRetryPolicy()), FIELDS)
@@ -101,7 +102,7 @@ def test_rows_and_index_agree(tmp_path):
         command = [sys.executable, str(Path(__file__).with_name("writer.py")), str(tmp_path), str(run)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as writer:
             assert writer.stdout.readline() == b"writing\n", writer.stderr.read()
-            timer = threading.Timer(chance.uniform(0.0, 0.15), writer.kill)
+            timer = threading.Timer(chance.uniform(0.0, 0.08), writer.kill)
             timer.start()
             # Read all the while, so that it is killed when it writes and not when it waits to report.
             reported = [int(line) for line in writer.stdout.read().split(b"\n")[:-1]]
@@ -115,6 +116,7 @@ def test_rows_and_index_agree(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_index_killed_while_it_is_made(tmp_path):
     """It is there as a whole, or not at all."""
     with Tablestore(tmp_path) as service:

@@ -63,7 +63,7 @@ class Reading:
         found = self.words(field)
         needed = len(words) if operator == "AND" else least
         scores = Corpus(found).scores(words)
-        return {key: score for key, score in scores.items() if len(set(words) & set(found[key])) >= needed}
+        return {key: score for key, score in scores.items() if sum(word in found[key] for word in words) >= needed}
 
     def phrase(self, field: str, words: list[str]) -> Scores:
         """As Lucene: the frequency of the phrase, with the rarity of all its words."""
@@ -107,7 +107,8 @@ class Maker:
             scores = self.reading.phrase(field, words)
         else:
             field = self.chance.choice(TEXTS)
-            words = self.chance.sample(WORDS if field != "body" else WORDS[:5], self.chance.randint(1, 4))
+            # A word that is asked for twice counts twice.
+            words = self.chance.choices(WORDS if field != "body" else WORDS[:5], k=self.chance.randint(1, 4))
             operator, least = self.chance.choice(["AND", "OR", "OR"]), self.chance.randint(1, len(words))
             query = MatchQuery(
                 field,

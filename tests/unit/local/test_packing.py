@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_tablestore_memory.local.packing import pack_row, read_numbers, unpack_cells, unpack_row
@@ -37,22 +37,21 @@ def comes_back(columns):
     return len(plain) - len(stored)
 
 
-@settings(max_examples=30)
-@given(st.lists(FLOATS, min_size=40, max_size=120), st.text(), st.integers(0, 3))
-def test_vectors(numbers, text, place):
+@given(st.integers(0, 2**32), st.lists(FLOATS, max_size=3), st.text(max_size=20), st.integers(0, 3))
+def test_vectors(seed, first, text, place):
+    """Any float32, which Hypothesis would take long to draw in such numbers."""
+    bits = np.random.default_rng(seed).integers(0, 1 << 32, 100, np.uint32).view(np.float32)
+    numbers = [*first, *bits[np.isfinite(bits)].tolist()]
     columns = list({"a": text, "b": 5, "c": 0.5}.items())
     columns.insert(place, ("vector", text_of(numbers)))
-    comes_back(dict(columns))
+    assert comes_back(dict(columns)) > 0
 
 
-@settings(max_examples=30)
 @given(
-    st.lists(
-        st.one_of(FLOATS, st.floats(), st.integers(), st.booleans(), st.text(max_size=5)), min_size=50, max_size=80
-    )
+    st.lists(st.one_of(FLOATS, st.floats(), st.integers(), st.booleans(), st.text(max_size=5)), min_size=1, max_size=5)
 )
 def test_any_array(elements):
-    text = json.dumps(elements)
+    text = json.dumps(elements * 60)
     comes_back({"array": text, "tight": text.replace(" ", "")})
 
 
