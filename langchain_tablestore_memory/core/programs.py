@@ -271,8 +271,8 @@ def _perform(step: Any, client: tablestore.OTSClient, policy: RetryPolicy) -> An
     if isinstance(step, Outside):
         return step.blocking()
     if isinstance(step, Together):
-        if len(step.programs) == 1:
-            return [run(step.programs[0], client, policy)]
+        if len(step.programs) == 1 or _is_in_process(client):
+            return _run_in_turn(step.programs, client, policy)
         with _threads(min(TOGETHER_LIMIT, len(step.programs) or 1)) as pool:
             futures = [pool.submit(run, program, client, policy) for program in step.programs]
             wait(futures)
