@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
 _LABEL = re.compile(r"\s*(\[[^\[\]]{1,200}\])\s*")
+# What stands over or before the text that answers: "# Kitchen", "From kitchen.md:", "- ".
+_HEADING = re.compile(r"\s*#{1,6}\s|.*[:：]\s*$")
+_BULLET = re.compile(r"^\s*[-*•]\s+")
 _LEAST_OVERLAP = 0.5
 
 
@@ -245,8 +248,10 @@ def _given(messages: Iterable[BaseMessage]) -> Iterator[_Candidate]:
     for message in messages:
         if isinstance(message, SystemMessage):
             for paragraph in message.text.splitlines():
+                if _HEADING.match(paragraph):
+                    continue
                 label = _LABEL.match(paragraph)
-                rest = paragraph[label.end() :] if label else paragraph
+                rest = _BULLET.sub("", paragraph[label.end() :] if label else paragraph, count=1)
                 for sentence in _sentences(rest):
                     yield _Candidate(sentence, phrases.GIVEN, label[1] if label else "")
 

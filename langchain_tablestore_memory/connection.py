@@ -295,7 +295,6 @@ def connect(
         if credentials_provider is not None or region is not None:
             raise ConfigurationError("No endpoint. Give endpoint=, or set TABLESTORE_ENDPOINT.")
         return Connection(DefaultFolder(client_options), retry=retry)
-    _check_address(settings["endpoint"])
     options = {**client_options, "region": region, "credentials_provider": credentials_provider}
     return Connection(Service(settings, options), retry=retry)
 
@@ -326,6 +325,9 @@ def _settings(
     present = {name: value for name, value in found.items() if value is not None}
     if not present:
         return None
+    if "endpoint" in present:
+        # First of all: a folder's name wants another remedy than the missing keys.
+        _check_address(present["endpoint"])
     needed = set(_VARIABLES) - _OPTIONAL
     if not needs_key:
         needed -= {"access_key_id", "access_key_secret"}

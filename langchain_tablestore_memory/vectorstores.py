@@ -48,7 +48,8 @@ class TablestoreVectorStore(VectorStoreDocuments):
         dimension: Numbers in an embedding. By default taken from the first vector that the model returns.
         metric: How embeddings are compared: ``"cosine"``, ``"euclidean"`` or ``"dot_product"``.
         filterable: Metadata that searches can filter by: names and types, `{"year": int, "tags": list[str]}`. Types are
-            `str`, `int`, `float`, `bool`, lists of these, ``"text"`` for full text, or a `tablestore.FieldSchema`.
+            `str`, `int`, `float`, `bool`, lists of these, ``"text"`` for full text, or a `tablestore.FieldSchema`. A
+            value of another type, such as ``"2024"`` where `int` is declared, is kept, and no filter finds it.
         tenant_id: Whose documents this store is about. Others' are neither found nor changed. All stores of one table
             are with tenants or without.
         search_index_name: The search index. By default the one that the table has, or `{table_name}_search_index`.

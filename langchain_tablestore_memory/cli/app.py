@@ -163,7 +163,7 @@ def export_(
     memories: Annotated[bool, typer.Option("--memories", help="Memories too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
 ) -> None:
-    """Write conversations, and memories, as JSON lines from which `import` makes them again."""
+    """Write a user's conversations, and on demand memories, as JSON lines from which `import` makes them again."""
     from langchain_tablestore_memory.cli import transfer as command
     from langchain_tablestore_memory.cli.places import open_place
 

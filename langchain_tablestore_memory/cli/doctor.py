@@ -121,7 +121,7 @@ def _examine_table(connection: Connection, table: OwnTable, names: Sequence[str]
         text = f"it lacks the local index {', '.join(missing)}: `tablestore-memory init` makes it"
         yield Finding(State.WRONG, subject, text)
     else:
-        yield Finding(State.OK, subject, table.purpose)
+        yield Finding(State.OK, subject, f"holds {table.purpose}")
     if table.index is not None:
         yield from _examine_index(connection, table)
 

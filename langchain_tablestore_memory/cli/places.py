@@ -31,7 +31,8 @@ def open_place(endpoint: str | None, data: Path | None) -> Connection:
     address = endpoint or os.environ.get(_ENDPOINT)
     if endpoint == "" or (address is None and not any(os.environ.get(name) for name in _NEEDED)):
         return connect(f"{LOCAL}{default_folder()}")
-    if address is not None and address.startswith(LOCAL):
+    if address is not None and not address.startswith(("http://", "https://")):
+        # The embedded engine needs no keys; what is no address is refused for that, not for want of them.
         return connect(address)
     missing = [name for name in _NEEDED if not os.environ.get(name)]
     if address is None:

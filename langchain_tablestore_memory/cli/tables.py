@@ -79,4 +79,4 @@ def initialise(connection: Connection, recall: Recall) -> None:
     for table in own_tables(connection, recall):
         table.make()
         state = "verified" if table.schema.name in existing else "created"
-        print(f"{table.schema.name:<10} {state:<9} {table.purpose}", flush=True)
+        print(f"{table.schema.name:<10} {state:<9} for {table.purpose}", flush=True)

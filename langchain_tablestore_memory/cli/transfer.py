@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from langchain_tablestore_memory.cli.display import counted
-from langchain_tablestore_memory.cli.exporting import Selection, export
+from langchain_tablestore_memory.cli.exporting import Counts, Selection, export
 from langchain_tablestore_memory.cli.importing import Import
 from langchain_tablestore_memory.errors import ConfigurationError
 
@@ -39,7 +39,8 @@ def export_to(
     """
     with _target(file, force=force) as lines:
         counts = export(connection, Selection(user_id, session_id, memories), lines)
-    print(f"Exported {counts}.", file=sys.stderr)
+    hint = "" if user_id is None or counts != Counts() else f" User {user_id} has none; --all-users takes all."
+    print(f"Exported {counts}.{hint}", file=sys.stderr)
 
 
 def import_from(connection: Connection, file: Path, recall: Recall) -> int:

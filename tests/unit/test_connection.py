@@ -279,6 +279,8 @@ def test_half_of_the_arguments(settings, missing):
 def test_no_address(endpoint):
     with pytest.raises(ConfigurationError, match=r"is no address. It begins with https://"):
         connect(endpoint, **KEYS)
+    with pytest.raises(ConfigurationError, match=r"is no address"):
+        connect(endpoint)
 
 
 def test_a_password_in_the_address():

@@ -164,8 +164,10 @@ def test_it_knows_that_nothing_was_said(model):
             "The office opens at 9 am.",
         ),
         ("The user's name is Bob.", "What is my name?", "The user's name is Bob."),
-        ("- Invoices are paid within 30 days.\n- Refunds take a week.", "How long do refunds take?", "- Refunds take a week."),
+        ("- Invoices are paid within 30 days.\n- Refunds take a week.", "How long do refunds take?", "given: Refunds take a week."),
         ("你是助手。公司的年假是十五天。", "公司的年假有多少天？", "公司的年假是十五天。"),
+        ("From kitchen.md:\n# The kitchen\nThe kitchen is upstairs.", "Where is the kitchen?", "given: The kitchen is upstairs."),
+        ("From 食堂.txt:\n## 食堂\n食堂说明：\n公司的食堂在二楼。", "食堂在几楼？", "资料：公司的食堂在二楼。"),
     ],
 )  # fmt: skip
 def test_it_finds_the_answer_in_what_it_is_given(model, knowledge, question, answer):

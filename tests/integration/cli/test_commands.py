@@ -25,9 +25,9 @@ def test_init_makes_what_is_missing_and_verifies_what_exists(run, data):
     done = run("init", "--data", data, "--embedding", "none")
     assert (done.status, done.err) == (0, "")
     assert [line.split() for line in done.out.splitlines()] == [
-        ["session", "created", "conversations"],
-        ["message", "created", "messages"],
-        ["memory", "created", "memories"],
+        ["session", "created", "for", "conversations"],
+        ["message", "created", "for", "messages"],
+        ["memory", "created", "for", "memories"],
     ]
     assert {"session", "message", "memory"} <= tables(data)
     again = run("init", "--data", data, "--embedding", "none")
@@ -170,6 +170,9 @@ def test_settings_of_the_environment_are_used(run, monkeypatch, data):
     done = run("sessions")
     assert done.status == 2
     assert "TABLESTORE_INSTANCE_NAME, TABLESTORE_ACCESS_KEY_ID, TABLESTORE_ACCESS_KEY_SECRET not set" in done.err
+    done = run("sessions", "--endpoint", "./chat-data")
+    assert done.status == 2
+    assert "The endpoint './chat-data' is no address." in done.err
 
 
 def test_without_any_setting_the_users_folder_is_used(run, monkeypatch, tmp_path):

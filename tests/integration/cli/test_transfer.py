@@ -115,6 +115,14 @@ def test_all_users_and_one_conversation(run, here, there, tmp_path):
     assert kinds == ["tablestore-memory", "session", "message", "message"]
 
 
+def test_an_export_of_nothing_says_whose_it_was(run, here):
+    fill(here)
+    done = run("export", "--data", here)
+    assert done.status == 0
+    assert done.err == "Exported 0 conversations, 0 messages. User default has none; --all-users takes all.\n"
+    assert "has none" not in run("export", "--data", here, "--all-users").err
+
+
 def test_memories_return_equal_and_are_recalled(run, here, there, tmp_path):
     with connect(f"local:{here}") as connection:
         memory = LongTermMemory(connection=connection)
