@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from langchain_tablestore_memory.core.programs import Program
-from langchain_tablestore_memory.core.writes import RowWrite, write_rows
+from langchain_tablestore_memory.core.writes import RowWrite, some_of, write_rows
 from langchain_tablestore_memory.errors import TablestoreMemoryError, WriteError
 from langchain_tablestore_memory.session_summary import SessionSummary
 
@@ -34,9 +34,9 @@ def fill(rows: Sequence[RowWrite], summary: SessionSummary) -> Program[None]:
 
 def _undone(error: WriteError, summary: SessionSummary) -> Program[WriteError]:
     """Delete what was written. Returns the error that says so, or what is left."""
-    failed: Sequence[str] = (*error.stored, *error.failed)
+    failed: Sequence[str] = (*error.failed, *error.stored)
     stored: Sequence[str] = ()
-    state = "what was written of it is deleted again"
+    state = f"what was written of it is deleted again: {some_of(failed)}"
     try:
         yield from summary.erase()
     except TablestoreMemoryError as hindrance:

@@ -249,6 +249,12 @@ def _groups(rows: Sequence[RowWrite]) -> Iterator[list[RowWrite]]:
     yield group
 
 
+def some_of(names: Sequence[str]) -> str:
+    """The first of some names, as an error's text shows them."""
+    shown = ", ".join(names[:_NAMED_IN_MESSAGE])
+    return f"{shown} and {len(names) - _NAMED_IN_MESSAGE} more" if len(names) > _NAMED_IN_MESSAGE else shown
+
+
 def _write_error(rows: Sequence[RowWrite], outcome: WriteOutcome) -> Exception:
     failure = outcome.failed[0][1]
     cause = failure.to_error("batch_write_row")
@@ -258,11 +264,9 @@ def _write_error(rows: Sequence[RowWrite], outcome: WriteOutcome) -> Exception:
     order = {row.name: position for position, row in enumerate(rows)}
     failed = sorted({row.name for row, _ in outcome.failed}, key=order.__getitem__)
     stored = sorted({row.name for row in outcome.stored}, key=order.__getitem__)
-    shown = ", ".join(failed[:_NAMED_IN_MESSAGE])
-    more = f" and {len(failed) - _NAMED_IN_MESSAGE} more" if len(failed) > _NAMED_IN_MESSAGE else ""
     certainty = "may not be stored" if in_doubt else "not stored"
     error = WriteError(
-        f"{len(outcome.failed)} of {len(rows)} rows {certainty}: {shown}{more}. {cause} "
+        f"{len(outcome.failed)} of {len(rows)} rows {certainty}: {some_of(failed)}. {cause} "
         "Writing the same rows again is harmless; `failed` and `stored` name them all.",
         failed=failed,
         stored=stored,

@@ -23,6 +23,7 @@ PARENTS = {
     "SchemaMismatchError": {TablestoreMemoryError},
     "SessionNotFoundError": {TablestoreMemoryError, LookupError},
     "MessageNotFoundError": {TablestoreMemoryError, LookupError},
+    "MemoryNotFoundError": {TablestoreMemoryError, LookupError},
     "StoredDataError": {TablestoreMemoryError},
     "EmbeddingError": {TablestoreMemoryError},
     "ServiceError": {TablestoreMemoryError},
