@@ -55,6 +55,7 @@ class Conversations:
         self._outbox = outbox
         self._registry = SessionRegistry(connection)
         self._listing: Listing[Session] = Listing()
+        self._listed_hits = False
         self.current = self._history(_new_id())
 
     # Opening
@@ -100,6 +101,7 @@ class Conversations:
                 return
         else:
             page = list(self._listing.begin(self._recent))
+            self._listed_hits = False
         if not page:
             self._screen.note("No conversations yet. Say something, and this one is kept.")
             return
@@ -121,6 +123,7 @@ class Conversations:
             self._screen.note("Nothing was found.")
             return
         list(self._listing.begin(lambda _: ([session for _, session in shown], None)))
+        self._listed_hits = True
         lines = [f"{counted(len(shown), 'message')}; /load opens one by its number"]
         for number, (hit, session) in enumerate(shown, start=1):
             lines.append(f"{number:>4}  {_described(hit.entry)}")
@@ -158,11 +161,15 @@ class Conversations:
         """Delete a conversation with its messages.
 
         Args:
-            reference: Its id, or its number in the list that was shown last.
+            reference: Its id, or its number in the list of conversations.
 
         Raises:
-            UsageError: There is none.
+            UsageError: There is none, or the numbers that were shown last are those of found messages.
         """
+        if reference.isdecimal() and self._listed_hits:
+            raise UsageError(
+                f"{reference} is the number of a message that was found. /sessions tells the numbers of conversations."
+            )
         session = self._found(reference)
         self._registry.delete(session.session_id, self._user_id)
         self._outbox.drop(session.session_id)
@@ -211,6 +218,7 @@ class Conversations:
     def _found(self, reference: str) -> Session:
         if reference.isdecimal() and not self._listing.items:
             list(self._listing.begin(self._recent))
+            self._listed_hits = False
         session = self._listing.called(reference)
         # What was listed may have changed, or gone, since.
         current = self._registry.get(reference if session is None else session.session_id, self._user_id)

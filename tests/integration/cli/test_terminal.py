@@ -47,7 +47,9 @@ def test_every_command(chat, tmp_path):
         ("/forget", "/forget needs number: /forget <number>"),
         ("/bogus", "There is no command /bogus."),
         ("/delete nowhere", "There is no conversation nowhere."),
-        ("/delete 1", "Deleted conversation: session_"),
+        ("/delete 1", "1 is the number of a message that was found."),
+        ("/sessions", "2 conversations"),
+        ("/delete 2", "Deleted conversation: session_"),
         ("/help", "Ctrl-C stops an answer and keeps what was said."),
     ):
         terminal.type(line)
