@@ -65,21 +65,28 @@ class Embedder:
         return (yield from self.query(_PROBE)).size
 
     def _batch(self, texts: Sequence[str]) -> Program[Sequence[Vector]]:
-        texts = list(texts)
-        vectors: Any
-        try:
-            vectors = yield Outside(
-                lambda: self.model.embed_documents(texts), lambda: self.model.aembed_documents(texts)
-            )
-        except Exception as error:
-            raise EmbeddingError(f"The embedding model failed: {error!r}.", failed=()) from error
-        number = len(vectors) if isinstance(vectors, Sized) else None
-        if number != len(texts):
-            returned = f"a {type(vectors).__name__}" if number is None else f"{number} vectors"
-            raise EmbeddingError(
-                f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?", failed=()
-            )
-        return [_checked(vector) for vector in vectors]
+        return [_checked(vector) for vector in (yield from embed_texts(self.model, list(texts)))]
+
+
+def embed_texts(model: Embeddings, texts: list[str]) -> Program[Sequence[Any]]:
+    """What a model makes of texts, in one call: as many as there are texts, and otherwise unchecked.
+
+    Raises:
+        EmbeddingError: The model failed, or returned another number of vectors.
+    """
+    vectors: Any
+    try:
+        vectors = yield Outside(lambda: model.embed_documents(texts), lambda: model.aembed_documents(texts))
+    except Exception as error:
+        # Models raise whatever they like.
+        raise EmbeddingError(f"The embedding model failed: {error!r}.", failed=()) from error
+    number = len(vectors) if isinstance(vectors, Sized) else None
+    if number != len(texts):
+        returned = f"a {type(vectors).__name__}" if number is None else f"{number} vectors"
+        raise EmbeddingError(
+            f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?", failed=()
+        )
+    return vectors  # type: ignore[no-any-return]
 
 
 def _checked(vector: Any) -> Vector:

@@ -17,8 +17,9 @@ from uuid import uuid4
 
 from langchain_tablestore_memory.core.checks import check_id
 from langchain_tablestore_memory.core.documents import Document, document_name
-from langchain_tablestore_memory.core.programs import Flow, Outside, Program
-from langchain_tablestore_memory.core.writes import MAX_ROWS
+from langchain_tablestore_memory.core.programs import Flow, Program
+from langchain_tablestore_memory.core.writes import MAX_ROWS, some_of
+from langchain_tablestore_memory.embedders import embed_texts
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
     EmbeddingError,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document as LangChainDocument
     from langchain_core.embeddings import Embeddings
 
-_NAMED_IN_MESSAGE = 5
 _END = object()
 
 _BATCHES_AHEAD = 2
@@ -196,19 +196,7 @@ class Ingestion:
 
     @staticmethod
     def _ask(model: Embeddings, documents: Sequence[Document]) -> Program[None]:
-        texts = [document.text or "" for document in documents]
-        vectors: Any
-        try:
-            vectors = yield Outside(lambda: model.embed_documents(texts), lambda: model.aembed_documents(texts))
-        except Exception as error:
-            # Models raise whatever they like.
-            raise EmbeddingError(f"The embedding model failed: {error!r}.", failed=()) from error
-        number = len(vectors) if isinstance(vectors, Sized) else None
-        if number != len(texts):
-            returned = f"a {type(vectors).__name__}" if number is None else f"{number} vectors"
-            raise EmbeddingError(
-                f"The embedding model returned {returned} for {len(texts)} texts. Is it the right one?", failed=()
-            )
+        vectors = yield from embed_texts(model, [document.text or "" for document in documents])
         for document, vector in zip(documents, vectors, strict=True):
             if vector is None:
                 raise EmbeddingError(
@@ -238,8 +226,8 @@ class Ingestion:
         failed = [document_id for document_id, times in read.items() if self._stored[document_id] < times]
         stored = [document_id for document_id, times in read.items() if self._stored[document_id] == times]
         state = (
-            f"{len(stored)} documents are stored, {len(failed)} are not: {_some(failed)}. Adding the same documents "
-            f"with the same ids again is harmless; `failed` and `stored` name {named}."
+            f"{len(stored)} documents are stored, {len(failed)} are not: {some_of([*map(repr, failed)])}. Adding the "
+            f"same documents with the same ids again is harmless; `failed` and `stored` name {named}."
         )
         if isinstance(error, EmbeddingError):
             return _caused(EmbeddingError(f"{error} {state}", failed=failed, stored=stored), error.__cause__)
@@ -394,11 +382,6 @@ def progress_bar(documents: Any, *, show: bool) -> AbstractContextManager[Progre
     total = len(documents) if isinstance(documents, Sized) else None
     bar: AbstractContextManager[Progress] = tqdm(total=total, unit="documents")
     return bar
-
-
-def _some(ids: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, ids[:_NAMED_IN_MESSAGE]))
-    return f"{shown} and {len(ids) - _NAMED_IN_MESSAGE} more" if len(ids) > _NAMED_IN_MESSAGE else shown
 
 
 def _caused(error: Exception, cause: BaseException | None) -> Exception:

@@ -41,7 +41,7 @@ from langchain_tablestore_memory.core.memory_rows import MemoryRows
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.records import MetadataFilter, microseconds_timestamp
-from langchain_tablestore_memory.core.search_index import find_search_index
+from langchain_tablestore_memory.core.search_index import existing_dimension
 from langchain_tablestore_memory.embedders import Embedder
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
@@ -612,10 +612,8 @@ class LongTermMemory:
         if self._knowledge is None:
             assert self._embedder is not None
             # An index that exists says so too: what does not need the model works without it.
-            index = yield from find_search_index(self._store(None).index_schema)
-            space = None if index is None else index.vectors.get("embedding")
-            dimension = (yield from self._embedder.dimension()) if space is None else space.dimension
-            self._knowledge = self._store(dimension)
+            dimension = yield from existing_dimension(self._store(None).index_schema, "embedding")
+            self._knowledge = self._store(dimension or (yield from self._embedder.dimension()))
         return self._knowledge
 
     def _rows(self) -> Program[MemoryRows]:

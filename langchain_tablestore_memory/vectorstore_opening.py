@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_tablestore_memory.core.knowledge import KnowledgeStore
 from langchain_tablestore_memory.core.programs import Outside, Program
-from langchain_tablestore_memory.core.search_index import find_search_index
+from langchain_tablestore_memory.core.search_index import existing_dimension
 from langchain_tablestore_memory.core.vectors import check_vector
 from langchain_tablestore_memory.errors import InvalidArgumentError
 
@@ -77,7 +77,9 @@ class KnowledgeOpener:
             if of_model is not None:
                 dimension = _size(of_model, "The vector of the embedding model")
             else:
-                existing = yield from self._existing_dimension()
+                existing = yield from existing_dimension(
+                    self._store(None).index_schema, self.options["embedding_field"]
+                )
                 if existing is not None:
                     dimension = existing
                 elif given is not None:
@@ -87,12 +89,6 @@ class KnowledgeOpener:
                     return (yield from self.opened())
             self._opened = self._store(dimension)
         return self._opened
-
-    def _existing_dimension(self) -> Program[int | None]:
-        """How many numbers the embeddings in the table's index have; None where there are none."""
-        index = yield from find_search_index(self._store(None).index_schema)
-        space = None if index is None else index.vectors.get(self.options["embedding_field"])
-        return None if space is None else space.dimension
 
     def _store(self, dimension: int | None) -> KnowledgeStore:
         return KnowledgeStore(self._connection, dimension, **self.options)

@@ -17,7 +17,7 @@ from langchain_tablestore_memory.cli.chat.models import BY_WORDS
 from langchain_tablestore_memory.cli.places import place_of
 from langchain_tablestore_memory.cli.tables import own_tables, table_names
 from langchain_tablestore_memory.core.programs import Call, Program
-from langchain_tablestore_memory.core.schema import _attach as attach_table
+from langchain_tablestore_memory.core.schema import find_table
 from langchain_tablestore_memory.core.search_index import find_search_index
 from langchain_tablestore_memory.errors import (
     AuthenticationError,
@@ -109,7 +109,7 @@ def _examine_table(connection: Connection, table: OwnTable, names: Sequence[str]
         yield Finding(State.ABSENT, subject, "it is made when it is first needed, or by `tablestore-memory init`")
         return
     try:
-        existing = connection.run(attach_table(table.schema))
+        existing = connection.run(find_table(table.schema))
     except SchemaMismatchError as error:
         yield Finding(State.WRONG, subject, str(error))
         return

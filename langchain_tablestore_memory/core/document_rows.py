@@ -35,6 +35,7 @@ from langchain_tablestore_memory.core.columns import (
     split_text,
 )
 from langchain_tablestore_memory.core.documents import DEFAULT_TENANT, Document, document_name
+from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow, read_rows
 from langchain_tablestore_memory.core.schema import TableSchema
@@ -70,7 +71,6 @@ Identity = tuple[str, ...]
 
 _METADATA_COLUMNS = frozenset({METADATA_COLUMN, *continuation_columns(METADATA_COLUMN)})
 _LIST_KINDS = tuple(FieldKind(kind, is_list=True) for kind in (Kind.KEYWORD, Kind.LONG, Kind.DOUBLE, Kind.BOOLEAN))
-_CONFLICT = "OTSConditionCheckFail"
 _UPDATE_ATTEMPTS = 10
 
 
@@ -399,7 +399,7 @@ class DocumentTable:
             try:
                 yield from write_rows(writes)
             except WriteError as error:
-                if error.code != _CONFLICT:
+                if error.code != CONFLICT:
                     raise
                 written += len(error.stored)
                 pending = {name: pending[name] for name in error.failed}
@@ -409,7 +409,7 @@ class DocumentTable:
             f"{len(pending)} documents were changed by somebody else each time that they were read. Try again.",
             failed=list(pending),
             api="batch_write_row",
-            code=_CONFLICT,
+            code=CONFLICT,
         )
 
     def _change(self, row: StoredRow, document: Document, index: SearchIndex) -> RowWrite | None:

@@ -17,6 +17,7 @@ from langchain_tablestore_memory import filters
 from langchain_tablestore_memory.core.columns import METADATA_COLUMN
 from langchain_tablestore_memory.core.document_searches import DocumentSearches
 from langchain_tablestore_memory.core.documents import Document
+from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.memories import (
     EXPIRES,
     TEXT_ID,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from langchain_tablestore_memory.embedders import Embedder
 
 _ATTEMPTS = 10
-_CONFLICT = "OTSConditionCheckFail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class MemoryRows:
             f"{len(pending)} memories were changed by somebody else each time that they were read. Try again.",
             failed=[f"document {places[memory.text].memory_id!r} of tenant {user_id!r}" for memory in pending],
             api="batch_write_row",
-            code=_CONFLICT,
+            code=CONFLICT,
         )
 
     def _put(
@@ -259,7 +259,7 @@ def _write_unless_changed(writes: Sequence[RowWrite]) -> Program[frozenset[str]]
     try:
         yield from write_rows(writes)
     except WriteError as error:
-        if error.code != _CONFLICT:
+        if error.code != CONFLICT:
             raise
         return frozenset(error.failed)
     return frozenset()

@@ -99,7 +99,7 @@ def ensure_table(connection: Connection, schema: TableSchema) -> Program[Table]:
     Raises:
         SchemaMismatchError: What exists has another primary key or time to live, or cannot be given an index.
     """
-    table = yield from _attach(schema)
+    table = yield from find_table(schema)
     existed = table is not None
     if table is None:
         yield from _create_table(schema)
@@ -114,6 +114,41 @@ def ensure_table(connection: Connection, schema: TableSchema) -> Program[Table]:
         yield from _wait_until_readable(table.index(index).name, index.primary_key)
     connection.tables[schema] = table
     return table
+
+
+def find_table(schema: TableSchema) -> Program[Table | None]:
+    """The table as it exists; None where there is none.
+
+    Raises:
+        SchemaMismatchError: It has another primary key or time to live.
+    """
+    try:
+        found = yield Call("describe_table", schema.name)
+    except ServiceError as error:
+        if is_missing_table(error):
+            return None
+        raise
+    actual_key = tuple((column[0], str(column[1])) for column in found.table_meta.schema_of_primary_key)
+    if actual_key != schema.primary_key:
+        raise SchemaMismatchError(
+            f"Table {schema.name!r} has the primary key {_describe_key(actual_key)}, not "
+            f"{_describe_key(schema.primary_key)}. Choose another table name, or delete that table."
+        )
+    time_to_live = found.table_options.time_to_live
+    if time_to_live != schema.time_to_live:
+        raise SchemaMismatchError(
+            f"Table {schema.name!r} has a time to live of {_describe_ttl(time_to_live)}, not "
+            f"{_describe_ttl(schema.time_to_live)}. Give the same ttl, or choose another table name."
+        )
+    indexes = {
+        tuple(index.primary_key_names): LocalIndex(
+            index.index_name, tuple(index.primary_key_names), tuple(index.defined_column_names)
+        )
+        for index in found.secondary_indexes
+        if index.index_type == SecondaryIndexType.LOCAL_INDEX
+    }
+    columns = {column[0] for column in (*found.table_meta.schema_of_primary_key, *found.table_meta.defined_columns)}
+    return Table(schema.name, frozenset(columns), indexes, updatable=found.table_options.allow_update is not False)
 
 
 def drop_table(connection: Connection, schema: TableSchema) -> Program[None]:
@@ -238,38 +273,8 @@ class IndexScan(Generic[T]):
         return items
 
 
-def _attach(schema: TableSchema) -> Program[Table | None]:
-    try:
-        found = yield Call("describe_table", schema.name)
-    except ServiceError as error:
-        if is_missing_table(error):
-            return None
-        raise
-    actual_key = tuple((column[0], str(column[1])) for column in found.table_meta.schema_of_primary_key)
-    if actual_key != schema.primary_key:
-        raise SchemaMismatchError(
-            f"Table {schema.name!r} has the primary key {_describe_key(actual_key)}, not "
-            f"{_describe_key(schema.primary_key)}. Choose another table name, or delete that table."
-        )
-    time_to_live = found.table_options.time_to_live
-    if time_to_live != schema.time_to_live:
-        raise SchemaMismatchError(
-            f"Table {schema.name!r} has a time to live of {_describe_ttl(time_to_live)}, not "
-            f"{_describe_ttl(schema.time_to_live)}. Give the same ttl, or choose another table name."
-        )
-    indexes = {
-        tuple(index.primary_key_names): LocalIndex(
-            index.index_name, tuple(index.primary_key_names), tuple(index.defined_column_names)
-        )
-        for index in found.secondary_indexes
-        if index.index_type == SecondaryIndexType.LOCAL_INDEX
-    }
-    columns = {column[0] for column in (*found.table_meta.schema_of_primary_key, *found.table_meta.defined_columns)}
-    return Table(schema.name, frozenset(columns), indexes, updatable=found.table_options.allow_update is not False)
-
-
 def _attach_again(schema: TableSchema) -> Program[Table]:
-    table = yield from _attach(schema)
+    table = yield from find_table(schema)
     if table is None:
         raise SchemaMismatchError(
             f"Table {schema.name!r} was created and is gone again. Is another process deleting it?"

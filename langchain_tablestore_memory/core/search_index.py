@@ -127,6 +127,13 @@ def find_search_index(schema: SearchIndexSchema) -> Program[SearchIndex | None]:
     return None if found is None else found[0]
 
 
+def existing_dimension(schema: SearchIndexSchema, field_name: str) -> Program[int | None]:
+    """How many numbers the vectors in a field of the existing index have; None where there are none."""
+    index = yield from find_search_index(schema)
+    space = None if index is None else index.vectors.get(field_name)
+    return None if space is None else space.dimension
+
+
 def with_search_index(
     connection: Connection, schema: SearchIndexSchema, make: Callable[[SearchIndex], Program[T]]
 ) -> Program[T]:
