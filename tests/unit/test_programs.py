@@ -621,6 +621,8 @@ def test_a_key_that_is_pressed_waits_for_nobody(kind):
     def slowly(n):
         begun.wait(timeout=10)
         if n == 0:
+            # Once the main thread waits: of a signal in the instant before, CPython tells it when the wait is over.
+            time.sleep(0.2)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         answer.wait(timeout=10)
 
