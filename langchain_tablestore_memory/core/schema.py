@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tablestore import (
@@ -52,6 +52,11 @@ class LocalIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class GlobalIndex(LocalIndex):
+    """A global secondary index: the table partitioned by another column. The service updates it a moment later."""
+
+
+@dataclass(frozen=True, slots=True)
 class TableSchema:
     """A table as it is wanted.
 
@@ -59,7 +64,7 @@ class TableSchema:
         name: Its name.
         primary_key: Names and types (``STRING``, ``INTEGER``, ``BINARY``) of the key columns.
         columns: Names and types of the columns that indexes carry.
-        indexes: Its local indexes.
+        indexes: Its secondary indexes.
         time_to_live: Seconds after which rows vanish; -1 for never.
     """
 
@@ -140,12 +145,13 @@ def find_table(schema: TableSchema) -> Program[Table | None]:
             f"Table {schema.name!r} has a time to live of {_describe_ttl(time_to_live)}, not "
             f"{_describe_ttl(schema.time_to_live)}. Give the same ttl, or choose another table name."
         )
+    kinds = {SecondaryIndexType.LOCAL_INDEX: LocalIndex, SecondaryIndexType.GLOBAL_INDEX: GlobalIndex}
     indexes = {
-        tuple(index.primary_key_names): LocalIndex(
+        tuple(index.primary_key_names): kinds[index.index_type](
             index.index_name, tuple(index.primary_key_names), tuple(index.defined_column_names)
         )
         for index in found.secondary_indexes
-        if index.index_type == SecondaryIndexType.LOCAL_INDEX
+        if index.index_type in kinds
     }
     columns = {column[0] for column in (*found.table_meta.schema_of_primary_key, *found.table_meta.defined_columns)}
     return Table(schema.name, frozenset(columns), indexes, updatable=found.table_options.allow_update is not False)
@@ -307,7 +313,7 @@ def _create_index(table: Table, wanted: LocalIndex) -> Program[None]:
             f"{', '.join(unknown)} is no defined column of it. Add it in the console, or choose another table name."
         )
     # What the table does not define is read from the table itself.
-    index = LocalIndex(wanted.name, wanted.primary_key, tuple(name for name in wanted.columns if name in table.columns))
+    index = replace(wanted, columns=tuple(name for name in wanted.columns if name in table.columns))
     try:
         yield Call("create_secondary_index", table.name, _index_meta(index), True)
     except ServiceError as error:
@@ -339,7 +345,9 @@ def _wait_until_readable(name: str, primary_key: Sequence[str]) -> Program[None]
 
 
 def _index_meta(index: LocalIndex) -> SecondaryIndexMeta:
-    return SecondaryIndexMeta(index.name, list(index.primary_key), list(index.columns), SecondaryIndexType.LOCAL_INDEX)
+    is_global = isinstance(index, GlobalIndex)
+    kind = SecondaryIndexType.GLOBAL_INDEX if is_global else SecondaryIndexType.LOCAL_INDEX
+    return SecondaryIndexMeta(index.name, list(index.primary_key), list(index.columns), kind)
 
 
 def _describe_key(key: tuple[tuple[str, str], ...]) -> str:

@@ -1,0 +1,5 @@
+"""LangGraph on Tablestore: the checkpointer `TablestoreSaver`. Needs the extra ``langgraph``."""
+
+from langchain_tablestore_memory.langgraph.saver import TablestoreSaver
+
+__all__ = ["TablestoreSaver"]
