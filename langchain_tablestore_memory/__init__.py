@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     )
     from langchain_tablestore_memory.filters import Filters
     from langchain_tablestore_memory.history_entries import HistoryEntry, HistoryHit, HistoryPage
+    from langchain_tablestore_memory.langgraph import TablestoreSaver
     from langchain_tablestore_memory.long_term_memory import LongTermMemory, MemoryPage
     from langchain_tablestore_memory.offline import OfflineChatModel
     from langchain_tablestore_memory.offline_embeddings import OfflineEmbeddings
@@ -104,6 +105,7 @@ _MODULES = {
     "filters": ("Filters",),
     "long_term_memory": ("LongTermMemory", "MemoryPage"),
     "history_entries": ("HistoryEntry", "HistoryHit", "HistoryPage"),
+    "langgraph": ("TablestoreSaver",),
     "offline": ("OfflineChatModel",),
     "offline_embeddings": ("OfflineEmbeddings",),
     "retrievers": ("TablestoreRetriever",),
@@ -154,6 +156,7 @@ __all__ = [
     "TablestoreChatMessageHistory",
     "TablestoreMemoryError",
     "TablestoreRetriever",
+    "TablestoreSaver",
     "TablestoreVectorStore",
     "TimeRange",
     "UnavailableError",

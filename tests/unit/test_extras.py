@@ -1,0 +1,38 @@
+"""Names that need optional packages: where one is missing, the error says what to install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from langchain_tablestore_memory._extras import needs_extra
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(("name", "package"), [("TablestoreSaver", "langgraph")])
+def test_the_extra_is_named(name, package):
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom langchain_tablestore_memory import {name}"
+    result = run(code)
+    assert result.returncode == 1
+    assert result.stderr.endswith(
+        f"ModuleNotFoundError: The package {package} is not installed; "
+        "run: pip install 'langchain-tablestore-memory[langgraph]'\n"
+    )
+
+
+def test_the_rest_needs_none_of_them():
+    code = (
+        "import sys; sys.modules['langgraph'] = sys.modules['langchain'] = None\n"
+        "from langchain_tablestore_memory import LongTermMemory, TablestoreChatMessageHistory, TablestoreVectorStore"
+    )
+    assert run(code).returncode == 0
+
+
+def test_other_imports_that_fail_are_not_explained():
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"), needs_extra("langgraph", "langgraph"):
+        import no_such_module  # noqa: F401
