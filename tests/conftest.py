@@ -1,8 +1,9 @@
-"""What every test starts from: no settings of the machine, and no data folder of the user."""
+"""What every test starts from: no settings of the machine, and no data folder of the user. And a server for all."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,3 +18,12 @@ def _no_settings(monkeypatch, tmp_path_factory):
     for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.getbasetemp() / "data"))
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """A server for all tests of this process; each uses an instance of its own."""
+    from langchain_tablestore_memory.local import Server, Tablestore
+
+    with Tablestore(None) as service, Server(service, port=0) as server:
+        yield server.url

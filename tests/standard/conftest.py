@@ -8,15 +8,8 @@ from itertools import count
 import pytest
 
 from langchain_tablestore_memory import Connection, connect
-from langchain_tablestore_memory.local import Server, Tablestore
 
 _numbers = count()
-
-
-@pytest.fixture(scope="session")
-def server_url() -> Iterator[str]:
-    with Tablestore(None) as service, Server(service, port=0) as server:
-        yield server.url
 
 
 @pytest.fixture(params=["in process", "over HTTP"])

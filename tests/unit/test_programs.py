@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from tablestore.error import OTSClientError, OTSServiceError
@@ -376,40 +377,39 @@ def test_together_goes_on_where_one_fails(carry_out):
     assert sorted(done) == [0, 1, 2, 4, 6, 7, 8, 9]
 
 
-def test_together_keeps_to_its_limit():
-    current, most, lock = 0, 0, threading.Lock()
+class Attendance:
+    """Answers slowly, and counts how many calls are waiting: now, and at most so far."""
 
-    def answer(_):
-        nonlocal current, most
-        with lock:
-            current += 1
-            most = max(most, current)
-        time.sleep(0.005)
-        with lock:
-            current -= 1
+    def __init__(self, mode):
+        self.now = self.most = 0
+        self.answer = self._answer if mode == "sync" else self._answer_on_a_loop
+        self._lock = threading.Lock()
 
+    @contextmanager
+    def _one_more(self):
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        yield
+        with self._lock:
+            self.now -= 1
+
+    def _answer(self, _):
+        with self._one_more():
+            time.sleep(0.005)
+
+    async def _answer_on_a_loop(self, _):
+        with self._one_more():
+            await asyncio.sleep(0.005)
+
+
+def test_together_keeps_to_its_limit(carry_out):
     def all_of_them():
         yield Together([ask(n) for n in range(40)])
 
-    run(all_of_them(), Client(*[answer] * 40), IMPATIENT)
-    assert 1 < most <= TOGETHER_LIMIT
-
-
-async def test_together_keeps_to_its_limit_on_a_loop():
-    current, most = 0, 0
-
-    async def answer(_):
-        nonlocal current, most
-        current += 1
-        most = max(most, current)
-        await asyncio.sleep(0.002)
-        current -= 1
-
-    def all_of_them():
-        yield Together([ask(n) for n in range(40)])
-
-    await arun(all_of_them(), AsyncClient(*[answer] * 40), IMPATIENT)
-    assert 1 < most <= TOGETHER_LIMIT
+    attendance = Attendance(carry_out.mode)
+    carry_out(all_of_them(), *[attendance.answer] * 40)
+    assert 1 < attendance.most <= TOGETHER_LIMIT
 
 
 def test_together_in_one_process_takes_turns_and_goes_on_where_one_fails():
@@ -486,21 +486,11 @@ def test_flow_goes_on_while_one_is_slow():
     assert run(program, Client(*[answer] * 10), IMPATIENT) == "over"
 
 
-def test_flow_keeps_to_its_limit():
-    current, most, lock = 0, 0, threading.Lock()
-
-    def answer(_):
-        nonlocal current, most
-        with lock:
-            current += 1
-            most = max(most, current)
-        time.sleep(0.005)
-        with lock:
-            current -= 1
-
+def test_flow_keeps_to_its_limit(carry_out):
+    attendance = Attendance(carry_out.mode)
     program, _ = flow_of((ask(n) for n in range(20)), limit=3)
-    run(program, Client(*[answer] * 20), IMPATIENT)
-    assert 1 < most <= 3
+    carry_out(program, *[attendance.answer] * 20)
+    assert 1 < attendance.most <= 3
 
 
 def test_flow_that_fails_asks_for_no_more_and_lets_the_others_end(carry_out):

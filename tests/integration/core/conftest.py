@@ -1,31 +1,15 @@
-"""A fresh engine for each test, and each test in both modes."""
+"""What the tests of the core ask for, on a fresh engine and in both modes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from langchain_tablestore_memory import Connection, MemoryStore, MessageStore, SessionRegistry
 
-from .support import MODES, Face, WatchedTablestore
-
-
-@pytest.fixture
-def engine() -> Iterator[WatchedTablestore]:
-    with WatchedTablestore() as engine:
-        yield engine
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def connection(engine: WatchedTablestore, mode: str) -> Connection:
-    return engine.connection(mode)
+from .support import Face
 
 
 @pytest.fixture

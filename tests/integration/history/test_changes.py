@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from core.support import MODES, Face, WatchedTablestore
+from core.support import Face
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langchain_tablestore_memory import (
@@ -421,15 +421,6 @@ class Interrupted(BaseException):
 
 class TestForkThatFails:
     """250 messages are two requests, and the session is in the second."""
-
-    @pytest.fixture(params=MODES)
-    def mode(self, request):
-        return request.param
-
-    @pytest.fixture
-    def engine(self):
-        with WatchedTablestore() as engine:
-            yield engine
 
     @pytest.fixture(params=[True, False], ids=["isolated", "shared"])
     def history(self, request, engine, mode):

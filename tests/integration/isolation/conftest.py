@@ -1,11 +1,10 @@
-"""A fresh engine for each test, and each test in both modes."""
+"""A connection for each test, and how much it tries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from core.support import MODES
 
 from langchain_tablestore_memory import Connection, connect
 
@@ -14,11 +13,6 @@ from langchain_tablestore_memory import Connection, connect
 def connection() -> Iterator[Connection]:
     with connect("local::memory:", durability="normal") as connection:
         yield connection
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(params=[100, pytest.param(1000, marks=pytest.mark.slow)])

@@ -1,32 +1,16 @@
-"""A fresh engine for each test, a clock that is set, and each test in both modes."""
+"""Memories on a fresh engine, with a clock that is set, in both modes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from core.support import MODES, Face, WatchedTablestore
+from core.support import Face
 
 from langchain_tablestore_memory import Connection, LongTermMemory
 
 from .support import Clock, WordEmbeddings
-
-
-@pytest.fixture
-def engine() -> Iterator[WatchedTablestore]:
-    with WatchedTablestore() as engine:
-        yield engine
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def connection(engine: WatchedTablestore, mode: str) -> Connection:
-    return engine.connection(mode)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import certifi
 import pytest
-from core.support import MODES, Face
+from core.support import Face
 
 from langchain_tablestore_memory import DashScopeEmbeddings, DashScopeRerank, RetryPolicy
 
@@ -38,11 +38,6 @@ def _no_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, one_certificate: s
 def service() -> Iterator[StandIn]:
     with stand_in() as service:
         yield service
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

@@ -1,34 +1,18 @@
-"""A fresh engine for each test, and each test in both modes."""
+"""Vector stores, on a fresh engine and in both modes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from core.support import MODES, Face, WatchedTablestore
+from core.support import Face
 
 from langchain_tablestore_memory import Connection, TablestoreVectorStore
 
 from .support import TopicEmbeddings
 
 FILTERABLE = {"year": int, "lang": str, "tags": list[str]}
-
-
-@pytest.fixture
-def engine() -> Iterator[WatchedTablestore]:
-    with WatchedTablestore() as engine:
-        yield engine
-
-
-@pytest.fixture(params=MODES)
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def connection(engine: WatchedTablestore, mode: str) -> Connection:
-    return engine.connection(mode)
 
 
 @pytest.fixture
