@@ -14,6 +14,7 @@ from langchain_tablestore_memory import filters, message_codec
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_count, check_id, check_optional_count
 from langchain_tablestore_memory.core.conversations import conversation_of, of_user
+from langchain_tablestore_memory.core.message_rows import SOURCE
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program, Together
@@ -364,7 +365,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         drafts = make_drafts(self._conversation, messages, metadata, create_times, types=self._reader.types)
         if not drafts:
             return
-        yield from self._verify_ttl()
+        yield from self._store.verify_ttl()
         tail = self._tail
         if tail is None:
             tail = yield from self._read_tail()
@@ -476,7 +477,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
             WriteError: It could not be written, and what was written of it is deleted again. Where that failed too, it
                 says in which session it is.
         """
-        yield from self._verify_ttl()
+        yield from self._store.verify_ttl()
         last = None if message_id is None else (yield from self._find(message_id))
         other = self._sibling(str(uuid.uuid4()) if session_id is None else session_id)
         taken = (yield from self._registry._get(other.session_id, self._user_id)) is not None  # noqa: SLF001
@@ -489,7 +490,7 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         for message in copied:
             message.session_id = other.conversation
         session = other._summary.activity(  # noqa: SLF001 - of this class
-            new_messages=len(copied),
+            new_messages=sum(SOURCE not in message.metadata for message in copied),
             opening=opening_of(self._reader.readable(copied[:EXCERPTED])),
             preview=preview_of(self._reader.readable(copied[-EXCERPTED:])),
             title=title,
@@ -521,12 +522,6 @@ class TablestoreChatMessageHistory(BaseChatMessageHistory):
         decoded.reverse()
         self._tail = Tail.of(rows, decoded, complete=complete)
         return decoded if complete else without_orphans(decoded)
-
-    def _verify_ttl(self) -> Program[None]:
-        """Nobody should believe that messages vanish which do not: a table is looked at before the first is added."""
-        schema = self._store.schema
-        if schema.time_to_live != -1 and schema not in self._connection.tables:
-            yield from self._store._setup()  # noqa: SLF001 - a program of ours
 
     def _read_tail(self) -> Program[Tail]:
         """Where the conversation ends."""

@@ -55,7 +55,13 @@ class SessionSummary:
         self.miscounted = False
 
     def activity(
-        self, *, new_messages: int, opening: str | None, preview: str | None, title: str | None = None
+        self,
+        *,
+        new_messages: int,
+        opening: str | None,
+        preview: str | None,
+        title: str | None = None,
+        tokens: tuple[str | None, str] | None = None,
     ) -> RowWrite:
         """The write that goes with new messages; see `SessionRegistry.activity`."""
         return self._registry.activity(
@@ -66,6 +72,7 @@ class SessionSummary:
             opening=opening,
             preview=preview,
             title=title,
+            tokens=tokens,
         )
 
     def write(self, rows: Sequence[RowWrite]) -> Program[bool]:

@@ -25,6 +25,11 @@ from langchain_tablestore_memory.errors import InvalidArgumentError
 
 CONTENT = "content"
 BODY = "lc_message"
+SOURCE = "message_source"
+"""Metadata of a message that nobody said: what put it into the conversation, such as ``summarization``.
+
+Such a message is not counted, and neither names a conversation nor is its preview.
+"""
 
 _KEY = ("session_id", "create_time", "message_id")
 _RESERVED = frozenset({*_KEY, CONTENT})

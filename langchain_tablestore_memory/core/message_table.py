@@ -18,6 +18,7 @@ from langchain_tablestore_memory.core.message_rows import (
     merged,
     message_columns,
     message_key,
+    message_keys,
     message_name,
 )
 from langchain_tablestore_memory.core.programs import Call, Program, Sleep, Together
@@ -153,6 +154,23 @@ class MessageTable(ManagedTable):
         )
 
     # Where messages are
+
+    def latest_keys(self, conversation: str, limit: int) -> Program[dict[str, int]]:
+        """The times of the latest messages of a conversation by their ids, the latest one first."""
+        scan: Scan[tuple[str, int]] = Scan(
+            self.name,
+            message_keys(conversation, INF_MAX, INF_MAX),
+            message_keys(conversation, INF_MIN, INF_MIN),
+            lambda row: (row.key["message_id"], row.key["create_time"]),
+            backward=True,
+            # Naming a key column gives rows without their attributes.
+            columns=["session_id"],
+            limit=limit,
+        )
+        found: dict[str, int] = {}
+        for message_id, time in (yield from self.prepared(lambda: collect(scan))):
+            found.setdefault(message_id, time)
+        return found
 
     def times_of(self, conversation: str, message_id: str) -> Program[Sequence[int]]:
         """The times under which a message id is stored, oldest first; more than one where it was put twice."""

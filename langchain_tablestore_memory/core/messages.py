@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tablestore import INF_MAX, INF_MIN
@@ -16,6 +16,7 @@ from langchain_tablestore_memory.core.columns import (
 from langchain_tablestore_memory.core.cursors import check_position, decode_cursor, encode_cursor
 from langchain_tablestore_memory.core.failures import is_missing_table
 from langchain_tablestore_memory.core.message_rows import (
+    SOURCE,
     TimeRange,
     check_message,
     decode_row,
@@ -118,6 +119,16 @@ class MessageStore:
         yield from self.table.drop()
 
     drop, adrop = operation(_drop)
+
+    def verify_ttl(self) -> Program[None]:
+        """Before the first message is added, look whether messages vanish from the table as was asked for.
+
+        Raises:
+            SchemaMismatchError: They do not.
+        """
+        # Without one there is nothing that anybody could believe wrongly.
+        if self.schema.time_to_live != -1 and self.schema not in self._connection.tables:
+            yield from self._setup()
 
     # Writing
 
@@ -378,21 +389,13 @@ class MessageStore:
 
     def _count(self, conversation: str) -> Program[int]:
         """Count the messages of a conversation. Reads all its keys, 5000 per request."""
-        check_id(conversation, "session_id")
-        count = 0
-        scan = self.table.keys(
-            message_keys(conversation, INF_MIN, INF_MIN), message_keys(conversation, INF_MAX, INF_MAX)
-        )
-        try:
-            while not scan.finished:
-                count += len((yield from scan.fetch()))
-        except ServiceError as error:
-            # Where there is no table there are no messages.
-            if not is_missing_table(error):
-                raise
-        return count
+        return (yield from self._count_rows(conversation, lambda _: True))
 
     count, acount = operation(_count)
+
+    def count_said(self, conversation: str) -> Program[int]:
+        """Count the messages of a conversation, but for those that nobody said; see `message_rows.SOURCE`."""
+        return self._count_rows(conversation, lambda row: None if SOURCE in row.columns else True)
 
     # Deleting
 
@@ -459,6 +462,26 @@ class MessageStore:
     delete_all, adelete_all = operation(_delete_all)
 
     # Below here: rows and keys
+
+    def _count_rows(self, conversation: str, wanted: Callable[[StoredRow], bool | None]) -> Program[int]:
+        check_id(conversation, "session_id")
+        count = 0
+        # Naming a key column gives rows without their other attributes.
+        scan = Scan(
+            self.table_name,
+            message_keys(conversation, INF_MIN, INF_MIN),
+            message_keys(conversation, INF_MAX, INF_MAX),
+            wanted,
+            columns=["session_id", SOURCE],
+        )
+        try:
+            while not scan.finished:
+                count += len((yield from scan.fetch()))
+        except ServiceError as error:
+            # Where there is no table there are no messages.
+            if not is_missing_table(error):
+                raise
+        return count
 
     def _read(self, conversation: str, create_time: int, message_id: str) -> Program[Message | None]:
         row = yield from self.table.read_row(message_keys(conversation, create_time, message_id))

@@ -28,6 +28,8 @@ OPENING = "lc_opening"
 PREVIEW = "lc_preview"
 """The beginning of its last message."""
 MESSAGE_COUNT = "lc_message_count"
+LAST_WRITE = "lc_last_write"
+"""A token of the last write by those who have to know whether others like them have written since."""
 CONVERSATION = "lc_conversation"
 """Where its messages are in the message table. Rows of other tools have no such column: there it is the session id."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from langchain_tablestore_memory.core.schema import (
 )
 from langchain_tablestore_memory.core.session_rows import (
     CONVERSATION,
+    LAST_WRITE,
     MESSAGE_COUNT,
     OPENING,
     PREVIEW,
@@ -416,6 +418,7 @@ class SessionRegistry:
         opening: str | None,
         preview: str | None,
         title: str | None = None,
+        tokens: tuple[str | None, str] | None = None,
     ) -> RowWrite:
         """The write that goes with new messages: the session is made or moved to the top of the list.
 
@@ -427,6 +430,8 @@ class SessionRegistry:
             opening: The text of the first message of the conversation, where it is among them.
             preview: The text of the last message.
             title: A name to give to the session.
+            tokens: The token of the last write that is known, None where there was none, and one for this write. It
+                fails where another one was written since. So it is harmless to repeat, and counts exactly once.
         """
         columns: dict[str, Any] = {UPDATE_TIME: microseconds_timestamp(), CONVERSATION: conversation}
         if opening:
@@ -435,13 +440,19 @@ class SessionRegistry:
             columns[PREVIEW] = excerpt(preview)
         if title is not None:
             columns[TITLE] = check_title(title)
-        return update_row(
+        condition = None
+        if tokens is not None:
+            known, columns[LAST_WRITE] = tokens
+            condition = Condition(RowExistenceExpectation.IGNORE, column_unchanged({LAST_WRITE: known}, LAST_WRITE))
+        write = update_row(
             self.table_name,
             session_key(user_id, session_id),
             list(columns.items()),
             increment=[(MESSAGE_COUNT, new_messages)] if new_messages else (),
             name=session_name(session_id),
+            condition=condition,
         )
+        return write if tokens is None else replace(write, repeat=None)
 
     def summarize(self, user_id: str, session_id: str, *, opening: str | None, preview: str | None) -> Program[int]:
         """Bring the opening, the preview and the message count up to date after messages were changed or deleted."""
@@ -457,7 +468,7 @@ class SessionRegistry:
             row = yield from self.table.read(session_id, user_id)
             if row is None:
                 raise SessionNotFoundError(no_session(session_id))
-            count = yield from self._messages._count(conversation_in(row))  # noqa: SLF001 - a program of ours
+            count = yield from self._messages.count_said(conversation_in(row))
             # Who adds a message while they are counted changes the number, and then they are counted again.
             condition = Condition(RowExistenceExpectation.EXPECT_EXIST, column_unchanged(row.columns, MESSAGE_COUNT))
             changes: dict[str, Any] = {"PUT": [(MESSAGE_COUNT, count), *put]}
