@@ -34,7 +34,7 @@ MAX_ROWS = 100
 """Rows of one search that returns columns of the table (limits of the service)."""
 
 MAX_KEYS = 1000
-"""Rows of one search that returns keys alone."""
+"""Rows of one search that returns keys alone, or columns that the index has."""
 
 BY_SCORE = Sort([ScoreSort(SortOrder.DESC)])
 """Best first."""
@@ -91,7 +91,13 @@ class Search:
     @property
     def most(self) -> int:
         """Rows of one request at the most."""
-        return MAX_KEYS if self.columns == () else MAX_ROWS
+        indexed = self.columns is not None and all(self._has(column) for column in self.columns)
+        return MAX_KEYS if indexed else MAX_ROWS
+
+    def _has(self, column: str) -> bool:
+        """Whether the index alone can answer with a column. Lists come from the table."""
+        kind = self.index.fields.get(column)
+        return kind is not None and not kind.is_list and kind.type is not FieldType.VECTOR
 
     def request(self, limit: int, token: bytes | None = None, *, total: bool = False) -> Program[Hits]:
         """Send one request.

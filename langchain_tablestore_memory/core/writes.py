@@ -126,9 +126,9 @@ def column_unchanged(columns: Mapping[str, Any], name: str) -> SingleColumnCondi
     return SingleColumnCondition(name, value, ComparatorType.EQUAL, pass_if_missing=False)
 
 
-def delete_row(table: str, primary_key: PrimaryKey, *, name: str) -> RowWrite:
-    """Delete the row; deleting an absent one is fine."""
-    item = DeleteRowItem(Row(list(primary_key)), _unconditionally())
+def delete_row(table: str, primary_key: PrimaryKey, *, name: str, condition: Condition | None = None) -> RowWrite:
+    """Delete the row; unless the condition says otherwise, deleting an absent one is fine."""
+    item = DeleteRowItem(Row(list(primary_key)), condition or _unconditionally())
     return RowWrite(table, item, name, row_size(primary_key, ()))
 
 

@@ -8,7 +8,7 @@ from langchain_tablestore_memory.filters.condition import to_condition
 from langchain_tablestore_memory.filters.language import Filters, parse
 from langchain_tablestore_memory.filters.predicate import matches, predicate
 from langchain_tablestore_memory.filters.search import FieldKind, FieldType, among, is_scored, to_query, to_scored_query
-from langchain_tablestore_memory.filters.tree import Filter, fields, walk
+from langchain_tablestore_memory.filters.tree import Filter, fields, renamed, walk
 
 __all__ = [
     "FieldKind",
@@ -21,6 +21,7 @@ __all__ = [
     "matches",
     "parse",
     "predicate",
+    "renamed",
     "to_condition",
     "to_query",
     "to_scored_query",

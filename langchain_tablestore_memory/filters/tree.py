@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_tablestore_memory.errors import FilterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     Scalar = str | int | float | bool | bytes | None
 
@@ -263,6 +263,25 @@ def fields(node: Filter) -> frozenset[str]:
         for child in walk(node)
         if isinstance(child, Compare | In | Exists | Prefix | Like | Contains | Text | Nearest)
     )
+
+
+def renamed(node: Filter, name_of: Callable[[str], str]) -> Filter:
+    """The filter with other names of fields.
+
+    Args:
+        node: The filter.
+        name_of: Gives the new name for each.
+    """
+    match node:
+        case And(filters) | Or(filters):
+            return dataclasses.replace(node, filters=tuple(renamed(child, name_of) for child in filters))
+        case Not(child):
+            return Not(renamed(child, name_of))
+        case Nearest(field=name, among=among):
+            return dataclasses.replace(node, field=name_of(name), among=renamed(among, name_of))
+        case Compare() | In() | Exists() | Prefix() | Like() | Contains() | Text():
+            return dataclasses.replace(node, field=name_of(node.field))
+    return node
 
 
 # --- Checks -------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-"""LangGraph on Tablestore: the checkpointer `TablestoreSaver`. Needs the extra ``langgraph``."""
+"""LangGraph on Tablestore: `TablestoreSaver` and `TablestoreStore`. Needs the extra ``langgraph``."""
 
 from langchain_tablestore_memory._extras import needs_extra
 
 with needs_extra("langgraph", "langgraph"):
     from langchain_tablestore_memory.langgraph.saver import TablestoreSaver
+    from langchain_tablestore_memory.langgraph.store import TablestoreStore
 
-__all__ = ["TablestoreSaver"]
+__all__ = ["TablestoreSaver", "TablestoreStore"]

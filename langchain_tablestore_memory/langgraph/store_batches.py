@@ -1,0 +1,311 @@
+"""Operations of a store that are carried out together: checked, embedded, read, and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, Result, SearchOp
+
+from langchain_tablestore_memory.core import tagged_json
+from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES
+from langchain_tablestore_memory.core.hybrid import HybridSettings
+from langchain_tablestore_memory.core.programs import Program, Together
+from langchain_tablestore_memory.core.vectors import check_vector, encode_vector
+from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
+from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
+from langchain_tablestore_memory.langgraph.store_index import ItemIndex
+from langchain_tablestore_memory.langgraph.store_items import Identity, NewItem, StoredItem, item_name
+from langchain_tablestore_memory.langgraph.store_namespaces import (
+    Listing,
+    Namespace,
+    check_namespace,
+    check_number,
+)
+from langchain_tablestore_memory.langgraph.store_searches import (
+    Found,
+    ItemQuery,
+    ItemSearches,
+    SearchType,
+    check_search_type,
+)
+from langchain_tablestore_memory.langgraph.store_table import ItemTable
+from langchain_tablestore_memory.langgraph.store_ttl import Lifetimes, check_lifetime
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    @property
+    def now(self) -> Callable[[], int]:
+        """The time in microseconds since 1970-01-01 UTC."""
+        ...
+
+    def next(self, count: int) -> int:
+        """The first of `count` times that nothing else gets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreParts:
+    """What a store is made of.
+
+    Attributes:
+        table: The table.
+        index: Its search index, where searches take a query.
+        lifetimes: How long items last.
+        hybrid: How a hybrid search combines the two, where nothing else is said.
+        search_type: How searches with a query search, where nothing else is said.
+        clock: The clock.
+    """
+
+    table: ItemTable
+    index: ItemIndex | None
+    lifetimes: Lifetimes
+    hybrid: HybridSettings
+    search_type: SearchType | None
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Get:
+    identity: Identity
+    refresh: bool
+
+
+@dataclass(slots=True)
+class Batch:
+    """Operations, and what comes of them.
+
+    Attributes:
+        parts: The store.
+    """
+
+    parts: StoreParts
+    _gets: dict[int, _Get] = field(default_factory=dict)
+    _searches: dict[int, ItemQuery] = field(default_factory=dict)
+    _listings: dict[int, Listing] = field(default_factory=dict)
+    _changes: dict[Identity, NewItem | None] = field(default_factory=dict)
+    _size: int = 0
+
+    # Checking
+
+    def add(self, op: Any) -> None:
+        """Add one of LangGraph's operations.
+
+        Raises:
+            InvalidArgumentError: It is none, or has a wrong argument.
+        """
+        match op:
+            case GetOp():
+                self._gets[self._size] = _Get(_identity(op.namespace, op.key), op.refresh_ttl)
+            case SearchOp():
+                self.add_search(op)
+                return
+            case ListNamespacesOp():
+                self._listings[self._size] = Listing.of(op)
+            case PutOp():
+                identity = _identity(op.namespace, op.key, new=op.value is not None)
+                self._changes[identity] = None if op.value is None else self._new_item(identity, op)
+            case _:
+                raise InvalidArgumentError(
+                    f"A {type(op).__name__} was given for an operation. Give a GetOp, SearchOp, ListNamespacesOp or "
+                    "PutOp of langgraph.store.base."
+                )
+        self._size += 1
+
+    def add_search(
+        self, op: SearchOp, *, search_type: SearchType | None = None, hybrid: HybridSettings | None = None
+    ) -> None:
+        """Add a search.
+
+        Args:
+            op: The search.
+            search_type: How to search; by default as the store is set up.
+            hybrid: How a hybrid search combines the two; by default as the store is set up.
+
+        Raises:
+            InvalidArgumentError: It has a wrong argument.
+        """
+        self._searches[self._size] = self._query(op, search_type, hybrid)
+        self._size += 1
+
+    def _query(self, op: SearchOp, search_type: SearchType | None, hybrid: HybridSettings | None) -> ItemQuery:
+        prefix = check_namespace(op.namespace_prefix)
+        wanted = ItemFilter.of(op.filter)
+        offset, limit = check_number(op.offset, "offset"), check_number(op.limit, "limit")
+        if op.query is not None and not isinstance(op.query, str):
+            raise InvalidArgumentError(f"query is a {type(op.query).__name__}. Give a str.")
+        index = self.parts.index
+        if index is None and (search_type is not None or hybrid is not None):
+            raise InvalidArgumentError(
+                'search_type and hybrid need a store with an index. Give it index={"fields": ["text"]}, and "embed" in '
+                "it for searches by meaning."
+            )
+        if index is None or not op.query:
+            # As in LangGraph, a store without index does not look at the query.
+            if wanted is not None:
+                wanted.check_table()
+            return ItemQuery(prefix, wanted, offset, limit, refresh=op.refresh_ttl)
+        if wanted is not None:
+            index.check_filter(wanted)
+        how = check_search_type(search_type or self.parts.search_type, by_meaning=index.texts.embedder is not None)
+        query = ItemQuery(
+            prefix, wanted, offset, limit, op.query, how, check_hybrid(hybrid or self.parts.hybrid), op.refresh_ttl
+        )
+        query.check()
+        return query
+
+    def _new_item(self, identity: Identity, op: PutOp) -> NewItem:
+        name = item_name(identity)
+        if not isinstance(op.value, Mapping):
+            raise InvalidArgumentError(f"The value of {name} is a {type(op.value).__name__}. Give a dict.")
+        value = dict(op.value)
+        item = NewItem(identity, tagged_json.dumps(value, name=f"the value of {name}"), check_lifetime(op.ttl))
+        index = self.parts.index
+        if index is not None:
+            index.check_key(identity)
+            item.texts = index.texts.texts(value, op.index, name=name)
+            item.fields = index.columns(value, identity)
+        item.check()
+        return item
+
+    # Carrying out
+
+    def run(self) -> Program[list[Result]]:
+        """Carry out the operations: all that read, then all that write.
+
+        Returns:
+            A result for each, in order.
+        """
+        now = self.parts.clock.now()
+        expired_at = now if self.parts.lifetimes.omit_expired else None
+        vectors = yield from self._embedded()
+        results: list[Result] = [None] * self._size
+        yield from self._read(results, vectors, now, expired_at)
+        yield from self._write(expired_at)
+        return results
+
+    def _embedded(self) -> Program[Mapping[str, Any]]:
+        """Have the texts of items embedded, and queries. Returns the vectors of these."""
+        index = self.parts.index
+        if index is None or index.texts.embedder is None:
+            return {}
+        new = [item for item in self._changes.values() if item is not None and item.texts]
+        queries = list(dict.fromkeys(query.text for query in self._searches.values() if query.needs_vector))
+        texts = list(dict.fromkeys(text for item in new for text in item.texts))
+        if not texts and not queries:
+            return {}
+        embedder = index.texts.embedder
+        found = yield Together([embedder.documents(texts), *(embedder.query(str(query)) for query in queries)])
+        dimension = yield from index.dimension()
+        vectors = [_checked(vector, dimension) for vector in (*found[0], *found[1:])]
+        encoded = {text: encode_vector(vector) for text, vector in zip(texts, vectors, strict=False)}
+        for item in new:
+            item.vectors = [encoded[text] for text in item.texts]
+        return dict(zip([str(query) for query in queries], vectors[len(texts) :], strict=True))
+
+    def _read(
+        self, results: list[Result], vectors: Mapping[str, Any], now: int, expired_at: int | None
+    ) -> Program[None]:
+        if not (self._gets or self._searches or self._listings):
+            return
+        table = self.parts.table
+        searches = [self._search(query, vectors, expired_at) for query in self._searches.values()]
+        listings = [table.namespaces(listing, expired_at=expired_at) for listing in self._listings.values()]
+        got, *found = yield Together([self._items(expired_at), *searches, *listings])
+        used: list[StoredItem] = []
+        for position, get in self._gets.items():
+            item = got.get(get.identity)
+            if item is not None:
+                results[position] = item.to_item()
+                if get.refresh:
+                    used.append(item)
+        for (position, query), hits in zip(self._searches.items(), found, strict=False):
+            results[position] = [hit.item.to_search_item(hit.score) for hit in hits]
+            if query.refresh:
+                used += (hit.item for hit in hits)
+        results_of_listings = found[len(searches) :]
+        for position, namespaces in zip(self._listings, results_of_listings, strict=True):
+            results[position] = namespaces
+        # What is put or deleted right after needs none.
+        yield from table.refresh([item for item in used if item.identity not in self._changes], now)
+
+    def _items(self, expired_at: int | None) -> Program[dict[Identity, StoredItem]]:
+        table = self.parts.table
+        identities = [get.identity for get in self._gets.values()]
+        if not identities:
+            return {}
+        found = yield from table.prepared(lambda: table.read(identities))
+        return {
+            identity: item
+            for identity, item in found.items()
+            if expired_at is None or item.expires_at is None or item.expires_at > expired_at
+        }
+
+    def _search(self, query: ItemQuery, vectors: Mapping[str, Any], expired_at: int | None) -> Program[list[Found]]:
+        if query.text is not None and self.parts.index is not None:
+            searches = ItemSearches(self.parts.table, self.parts.index)
+            return (yield from searches.find(query, vectors.get(query.text), expired_at=expired_at))
+        wanted = query.wanted
+        items = yield from self.parts.table.page(
+            query.prefix,
+            None if wanted is None else lambda item: wanted.check(item.value),
+            offset=query.offset,
+            limit=query.limit,
+            expired_at=expired_at,
+        )
+        return [Found(item, None) for item in items]
+
+    def _write(self, expired_at: int | None) -> Program[None]:
+        if not self._changes:
+            return
+        table, index = self.parts.table, self.parts.index
+
+        def write() -> Program[None]:
+            now = self.parts.clock.next(len(self._changes))
+            yield from table.write(self._changes, now=now, expired_at=expired_at)
+
+        if index is None:
+            yield from table.prepared(write)
+        else:
+            yield from index.prepared(lambda _: write())
+
+
+def _identity(namespace: Any, key: Any, *, new: bool = False) -> tuple[Namespace, str]:
+    """What an item is told by.
+
+    Raises:
+        InvalidArgumentError: The namespace is none, or the key cannot be one.
+    """
+    checked = check_namespace(namespace, new=new)
+    if not isinstance(key, str):
+        raise InvalidArgumentError(f"The key is a {type(key).__name__}. Give a str.")
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("The key holds a lone surrogate, which is no Unicode character.") from None
+    if size > MAX_KEY_BYTES:
+        raise InvalidArgumentError(f"The key takes {size} bytes in UTF-8. Tablestore allows {MAX_KEY_BYTES}.")
+    return checked, str.__str__(key)
+
+
+def _checked(vector: Any, dimension: int) -> Any:
+    try:
+        return check_vector(vector, dimension=dimension, what="A vector that the embedding model returned")
+    except InvalidArgumentError as error:
+        raise EmbeddingError(f"{error}", failed=()) from error
+
+
+def check_hybrid(settings: Any) -> HybridSettings:
+    """How a hybrid search combines the two.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if settings is None:
+        return HybridSettings()
+    if not isinstance(settings, HybridSettings):
+        raise InvalidArgumentError(f"hybrid is a {type(settings).__name__}. Give HybridSettings(...).")
+    return settings

@@ -1,0 +1,306 @@
+"""Reading and writing items in the store table, as programs. Knows rows, and nothing of searches and models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tablestore import INF_MAX, INF_MIN
+
+from langchain_tablestore_memory.connection import Connection
+from langchain_tablestore_memory.core.failures import CONFLICT
+from langchain_tablestore_memory.core.programs import Program, Together
+from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow, collect, read_rows
+from langchain_tablestore_memory.core.schema import ManagedTable, Table, with_table
+from langchain_tablestore_memory.core.writes import MAX_BYTES, MAX_ROWS, RowWrite, write_rows
+from langchain_tablestore_memory.errors import WriteError
+from langchain_tablestore_memory.langgraph.store_items import (
+    CREATED,
+    EXPIRES,
+    HEAD_COLUMNS,
+    ITEM_COLUMNS,
+    KEY,
+    PUT,
+    SIZE,
+    SMALL_COLUMNS,
+    VECTORS,
+    Identity,
+    NewItem,
+    StoredItem,
+    delete_item,
+    delete_parts,
+    identity_of,
+    is_expired,
+    is_large,
+    item_key,
+    item_name,
+    refresh_item,
+    store_schema,
+)
+from langchain_tablestore_memory.langgraph.store_namespaces import (
+    Listing,
+    Namespace,
+    list_namespaces,
+    namespace_range,
+)
+
+_ATTEMPTS = 20
+"""How often a write is tried that somebody else is faster than."""
+
+_SWEPT_AT_A_TIME = 100
+
+Accepts = Callable[[StoredItem], bool]
+
+
+class ItemTable(ManagedTable):
+    """The store table.
+
+    Args:
+        connection: The connection.
+        name: The table.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        super().__init__(connection, store_schema(name))
+        self._created, self._expiring = self.schema.indexes
+
+    # Reading
+
+    def read(self, identities: Iterable[Identity]) -> Program[dict[Identity, StoredItem]]:
+        """Items by what they are told by; those that do not exist are left out."""
+        wanted = list(dict.fromkeys(identities))
+        keys = [item_key(identity) for identity in wanted]
+        # Of several, large values are read apart, so that no answer grows beyond what a request gives.
+        rows = yield from read_rows(self.name, keys, columns=SMALL_COLUMNS if len(keys) > 1 else ITEM_COLUMNS)
+        complete = yield from self._completed([row for row in rows if row is not None])
+        return {item.identity: item for item in map(StoredItem.of, filter(None, complete))}
+
+    def _completed(self, rows: Sequence[StoredRow]) -> Program[list[StoredRow | None]]:
+        """Rows that were read without large values, with these; None for those that are gone."""
+        completed: list[StoredRow | None] = list(rows)
+        large = [position for position, row in enumerate(rows) if is_large(row)]
+        groups: list[list[int]] = []
+        size = MAX_BYTES
+        for position in large:
+            size += rows[position].columns.get(SIZE, 0)
+            if size > MAX_BYTES:
+                groups.append([])
+                size = rows[position].columns.get(SIZE, 0)
+            groups[-1].append(position)
+        if not groups:
+            return completed
+        found = yield Together(
+            [
+                read_rows(self.name, [item_key(identity_of(rows[i])) for i in group], columns=ITEM_COLUMNS)
+                for group in groups
+            ]
+        )
+        for group, group_rows in zip(groups, found, strict=True):
+            for position, row in zip(group, group_rows, strict=True):
+                completed[position] = row
+        return completed
+
+    def page(
+        self, prefix: Namespace, accepts: Accepts | None, *, offset: int, limit: int, expired_at: int | None
+    ) -> Program[list[StoredItem]]:
+        """One page of the items below a prefix: by namespace, and within one in the order in which they were made.
+
+        Args:
+            prefix: What their namespaces begin with.
+            accepts: Which of them; all by default.
+            offset: How many to pass over.
+            limit: How many at the most.
+            expired_at: The time at which expired ones are left out.
+        """
+        if not limit:
+            return []
+
+        def read(table: Table) -> Program[list[StoredItem]]:
+            return (yield from self._page(table, prefix, accepts, offset, limit, expired_at))
+
+        return (yield from with_table(self.connection, self.schema, read))
+
+    def _page(
+        self,
+        table: Table,
+        prefix: Namespace,
+        accepts: Accepts | None,
+        offset: int,
+        limit: int,
+        expired_at: int | None,
+    ) -> Program[list[StoredItem]]:
+        def is_there(row: StoredRow) -> bool:
+            return expired_at is None or not is_expired(row.columns, expired_at)
+
+        def decode(row: StoredRow) -> StoredItem | None:
+            if not is_there(row):
+                return None
+            item = StoredItem.of(row)
+            return item if accepts is None or accepts(item) else None
+
+        index = table.index(self._created)
+        start, end = self._range(prefix)
+        if offset and accepts is None:
+            # Of what is passed over, the values are not read.
+            passed = Scan(
+                index.name, start, end, lambda row: row if is_there(row) else None, columns=[KEY, EXPIRES], limit=offset
+            )
+            yield from collect(passed)
+            if passed.position is None:
+                return []
+            start, offset = passed.position, 0
+        scan = Scan(
+            index.name,
+            start,
+            end,
+            decode,
+            limit=offset + limit,
+            drops=accepts is not None,
+            complete=self._completed,
+        )
+        return (yield from collect(scan))[offset:]
+
+    def namespaces(self, listing: Listing, *, expired_at: int | None) -> Program[list[Namespace]]:
+        """The namespaces that hold items.
+
+        Args:
+            listing: Which of them.
+            expired_at: The time at which expired items are left out.
+        """
+        if not listing.limit:
+            return []
+
+        def is_there(row: StoredRow) -> bool:
+            return expired_at is None or not is_expired(row.columns, expired_at)
+
+        def read(table: Table) -> Program[list[Namespace]]:
+            index = table.index(self._created)
+            return (yield from list_namespaces(listing, index.name, index.primary_key, is_there, [EXPIRES]))
+
+        return (yield from with_table(self.connection, self.schema, read))
+
+    def _range(self, prefix: Namespace) -> tuple[KeyColumns, KeyColumns]:
+        """The range of the local index that holds the items below a prefix."""
+        names = self._created.primary_key
+        first, last = namespace_range(prefix)
+        return (
+            [(names[0], first), *((name, INF_MIN) for name in names[1:])],
+            [(names[0], last), *((name, INF_MAX if last is INF_MAX else INF_MIN) for name in names[1:])],
+        )
+
+    # Writing
+
+    def write(self, changes: Mapping[Identity, NewItem | None], *, now: int, expired_at: int | None) -> Program[None]:
+        """Put items, and delete those for which there is None. The last one who writes an item wins as a whole.
+
+        Args:
+            changes: What is to be.
+            now: The time. Items that are new get times after each other, so that they keep their order.
+            expired_at: The time at which an expired item is as good as none.
+
+        Raises:
+            WriteError: Some are not known to be written; it names them.
+        """
+        pending = dict(changes)
+        for _ in range(_ATTEMPTS):
+            rows = yield from read_rows(self.name, [item_key(each) for each in pending], columns=HEAD_COLUMNS)
+            parts: list[RowWrite] = []
+            heads: list[RowWrite] = []
+            replaced: list[RowWrite] = []
+            for position, (identity, new, row) in enumerate(zip(pending.keys(), pending.values(), rows, strict=True)):
+                columns: Mapping[str, Any] = {} if row is None else row.columns
+                before = columns.get(PUT)
+                if new is None:
+                    if row is None:
+                        continue
+                    heads.append(delete_item(self.name, identity, before))
+                elif before == new.put_id:
+                    # A write of which the answer was lost.
+                    continue
+                else:
+                    gone = row is None or (expired_at is not None and is_expired(columns, expired_at))
+                    created_at = now + position if gone else columns[CREATED]
+                    heads.append(new.write(self.name, created_at=created_at, now=now + position, put_before=before))
+                    parts += new.parts(self.name)
+                if before is not None:
+                    replaced += delete_parts(self.name, identity, before, columns.get(VECTORS, 0))
+            failed = yield from self._write(parts, heads, replaced)
+            if not failed:
+                return
+            pending = {identity: new for identity, new in pending.items() if item_name(identity) in failed}
+        raise WriteError(
+            f"{len(pending)} items were changed by somebody else each time that they were read. Try again.",
+            failed=[item_name(identity) for identity in pending],
+            api="batch_write_row",
+            code=CONFLICT,
+        )
+
+    @staticmethod
+    def _write(
+        parts: Sequence[RowWrite], heads: Sequence[RowWrite], replaced: Sequence[RowWrite]
+    ) -> Program[frozenset[str]]:
+        """Write rows. Returns the names of the items that somebody else has changed meanwhile.
+
+        Where one request does not take all, an item's own row comes after the vectors that it names, and those that it
+        named before are deleted last: what can be read is complete.
+        """
+        together = [*parts, *heads, *replaced]
+        if len(together) <= MAX_ROWS and sum(row.size for row in together) <= MAX_BYTES:
+            return (yield from _unless_changed(together))
+        yield from write_rows(parts)
+        failed = yield from _unless_changed(heads)
+        yield from write_rows(replaced)
+        return failed
+
+    def refresh(self, items: Iterable[StoredItem], now: int) -> Program[None]:
+        """Let items last from now on, all in as few requests as possible. Those that were changed meanwhile are left.
+
+        Raises:
+            WriteError: Some are not known to last longer.
+        """
+        unique = {item.identity: item for item in items if item.lifetime is not None}
+        yield from _unless_changed([refresh_item(self.name, item, now) for item in unique.values()])
+
+    def sweep(self, now: int) -> Program[int]:
+        """Delete the items that have expired. Returns how many these were."""
+
+        def sweep(table: Table) -> Program[int]:
+            return (yield from self._sweep(table.index(self._expiring).name, now))
+
+        return (yield from with_table(self.connection, self.schema, sweep))
+
+    def _sweep(self, index: str, now: int) -> Program[int]:
+        names = self._expiring.primary_key
+        start: KeyColumns = [(name, INF_MIN) for name in names]
+        end: KeyColumns = [(names[0], now + 1), *((name, INF_MIN) for name in names[1:])]
+        expired = Scan(index, start, end, lambda row: row, page_size=_SWEPT_AT_A_TIME)
+        removed = 0
+        while not expired.finished:
+            # The index may be behind: what has been read or put meanwhile lasts.
+            identities = [identity_of(row) for row in (yield from expired.fetch())]
+            rows = yield from read_rows(self.name, [item_key(each) for each in identities], columns=HEAD_COLUMNS)
+            heads: list[RowWrite] = []
+            parts: dict[str, list[RowWrite]] = {}
+            for row in rows:
+                if row is None or not is_expired(row.columns, now):
+                    continue
+                identity = identity_of(row)
+                heads.append(delete_item(self.name, identity, row.columns[PUT], expires_at=row.columns[EXPIRES]))
+                parts[item_name(identity)] = delete_parts(
+                    self.name, identity, row.columns[PUT], row.columns.get(VECTORS, 0)
+                )
+            kept = yield from _unless_changed(heads)
+            yield from write_rows([write for name, writes in parts.items() if name not in kept for write in writes])
+            removed += len(heads) - len(kept)
+        return removed
+
+
+def _unless_changed(writes: Sequence[RowWrite]) -> Program[frozenset[str]]:
+    """Write rows; returns the names of those that somebody else has changed."""
+    try:
+        yield from write_rows(writes)
+    except WriteError as error:
+        if error.code != CONFLICT:
+            raise
+        return frozenset(error.failed)
+    return frozenset()
