@@ -526,7 +526,8 @@ class LongTermMemory:
         """The tools `remember`, `recall` and `forget` for an agent. The model cannot choose the user.
 
         Args:
-            user_id: Whose memories. By default `config["configurable"]["user_id"]` of each call.
+            user_id: Whose memories. By default the `user_id` of each call: of the context of the agent that runs, or of
+                `config["configurable"]`.
             session_id: The conversation that memories come from. By default `config["configurable"]["thread_id"]`,
                 if there is one.
             k: How many memories `recall` returns.
@@ -547,7 +548,7 @@ class LongTermMemory:
         r"""A step of a chain that adds memories to the input of a prompt, one in a line.
 
         Args:
-            user_id: Whose memories. By default `config["configurable"]["user_id"]` of each call.
+            user_id: Whose memories. By default the `user_id` of each call, as for `tools`.
             input_key: Where the question is in the input, which is a dict.
             output_key: Where the memories go: text, empty where there are none.
             k: How many memories.

@@ -13,17 +13,14 @@ from langchain_tablestore_memory.core.checks import check_count, check_id
 from langchain_tablestore_memory.core.memories import MAX_K, Memory
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program
-from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
+from langchain_tablestore_memory.errors import InvalidArgumentError
+from langchain_tablestore_memory.runtime import User, check_user, nobody, running, thread_of, user_of
 
 if TYPE_CHECKING:
     from langchain_tablestore_memory.connection import Connection
     from langchain_tablestore_memory.long_term_memory import LongTermMemory
 
 T = TypeVar("T")
-
-USER_KEY = "user_id"
-SESSION_KEY = "thread_id"
-"""Where a call's configuration says whose it is, and which conversation: the names that LangGraph uses."""
 
 
 class Remembered(BaseModel):
@@ -44,8 +41,8 @@ class Forgotten(BaseModel):
     memory_id: str = Field(description="The id of the memory, as recall gives it.")
 
 
-def memory_tools(memory: LongTermMemory, user_id: str | None, *, session_id: str | None, k: int) -> Sequence[BaseTool]:
-    """The tools of `LongTermMemory.tools`."""
+def memory_tools(memory: LongTermMemory, user_id: User, *, session_id: str | None, k: int) -> Sequence[BaseTool]:
+    """The tools of `LongTermMemory.tools`, where the user may also be a function of LangGraph's runtime."""
     bound = _Tools(memory, user_id, session_id, k)
     return [
         StructuredTool.from_function(
@@ -91,38 +88,34 @@ def in_lines(memories: Sequence[Memory]) -> str:
 
 
 class _Bound:
-    """A memory with the user that it is about: given here, or by the configuration of each call."""
+    """A memory with the user that it is about: given here, or by the runtime or the configuration of each call."""
 
-    def __init__(self, memory: LongTermMemory, user_id: str | None) -> None:
+    def __init__(self, memory: LongTermMemory, user_id: User) -> None:
         self._memory = memory
-        self._user_id = None if user_id is None else check_id(user_id, "user_id")
+        self._user_id = check_user(user_id)
 
     @property
     def _connection(self) -> Connection:
         return self._memory._connection  # noqa: SLF001 - a part of it
 
     def _user(self, config: RunnableConfig) -> str:
-        found = self._user_id if self._user_id is not None else _configured(config, USER_KEY)
+        found = user_of(self._user_id, running(), config)
         if found is None:
-            raise ConfigurationError(
-                'Nobody said whose memories these are. Give user_id, or call with {"configurable": {"user_id": ...}}.'
-            )
-        return check_id(found, "user_id")
+            raise nobody("memories these are")
+        return found
 
 
 class _Tools(_Bound):
     """What the tools do. A model sees the arguments of its schema and nothing else."""
 
-    def __init__(self, memory: LongTermMemory, user_id: str | None, session_id: str | None, k: int) -> None:
+    def __init__(self, memory: LongTermMemory, user_id: User, session_id: str | None, k: int) -> None:
         super().__init__(memory, user_id)
         self._session_id = None if session_id is None else check_id(session_id, "session_id")
         self._k = check_count(k, "k", at_most=MAX_K)
 
     def _remember(self, text: str, config: RunnableConfig) -> Program[str]:
         user = self._user(config)
-        session = self._session_id if self._session_id is not None else _configured(config, SESSION_KEY)
-        if session is not None:
-            check_id(session, SESSION_KEY)
+        session = self._session_id if self._session_id is not None else thread_of(running(), config)
         stored = yield from _told_to_the_model(
             self._memory._remember(user, text, session_id=session)  # noqa: SLF001 - a program of ours
         )
@@ -185,10 +178,6 @@ def _told_to_the_model(program: Program[T]) -> Program[T]:
         return (yield from program)
     except InvalidArgumentError as error:
         raise ToolException(str(error)) from error
-
-
-def _configured(config: RunnableConfig, key: str) -> Any:
-    return (config.get("configurable") or {}).get(key)
 
 
 def _in_one_line(memory: Memory) -> str:
