@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from langchain_tablestore_memory.errors import StoredDataError
+from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 
@@ -50,8 +50,18 @@ def unpack(packed: bytes) -> bytes:
 
 
 def bundle(description: Any, parts: Sequence[bytes]) -> bytes:
-    """Put a description (anything that JSON holds) and parts into one byte string."""
-    head = orjson.dumps([description, [len(part) for part in parts]])
+    """Put a description (anything that JSON holds) and parts into one byte string.
+
+    Raises:
+        InvalidArgumentError: JSON does not hold the description.
+    """
+    try:
+        head = orjson.dumps([description, [len(part) for part in parts]])
+    except TypeError as error:
+        raise InvalidArgumentError(
+            f"A checkpoint has a channel name or a version that cannot be stored: {error}. Names are str of valid "
+            "Unicode, versions str, int of 64 bits or float."
+        ) from error
     return pack(b"".join([len(head).to_bytes(4), head, *parts]))
 
 

@@ -2,7 +2,7 @@
 
 A value is stored with the checkpoint that it was new with, and later ones may still need it. So before a checkpoint is
 removed, what others need of it is set aside in a row of its own, which is not listed (`Line.remains`). Removing is
-resumable: what was interrupted is finished by calling it again.
+resumable: what was interrupted is finished by calling it again. No more than a page of rows is held at a time.
 """
 
 from __future__ import annotations
@@ -16,76 +16,97 @@ from tablestore import INF_MAX, INF_MIN
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow
 from langchain_tablestore_memory.core.writes import delete_row, put_row, write_rows
+from langchain_tablestore_memory.langgraph.checkpoint_pages import CheckpointPages
+from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader
+from langchain_tablestore_memory.langgraph.checkpoint_records import StoredCheckpoint
 from langchain_tablestore_memory.langgraph.checkpoint_rows import (
+    DATA,
     ITEM,
     NAMESPACE,
     RUN,
     THREAD,
+    WRITTEN,
     Item,
     Line,
-    Pieces,
-    line_of_row,
+    NewPieces,
+    whole,
 )
-from langchain_tablestore_memory.langgraph.checkpoint_store import CheckpointTable, StoredCheckpoint, bundle_parts
+from langchain_tablestore_memory.langgraph.checkpoint_writing import bundle_parts
 
-_BATCH = 1000
-_COPIED_AT_A_TIME = 50
+_PAGE = 1000
+_SET_ASIDE_AT_A_TIME = 30
+
+Deltas = Callable[[StoredCheckpoint], Collection[str]]
+"""Tells the channels of a checkpoint of which not every checkpoint holds the value."""
 
 
-def delete_thread(table: CheckpointTable, thread_id: str) -> Program[None]:
+def delete_thread(table: str, thread_id: str) -> Program[None]:
     """Delete everything of a thread, the latest checkpoints first."""
-    start, end = _whole(thread_id)
-    # Naming a key column gives rows without their attributes.
-    scan = Scan(table.name, end, start, _key, backward=True, columns=[THREAD], page_size=_BATCH)
-    while not scan.finished:
-        yield from _delete(table, (yield from scan.fetch()))
+    low, high = whole(thread_id)
+    yield from _delete(_keys(table, high, low), table, lambda _: True)
 
 
-def delete_runs(table: CheckpointTable, index_name: str, run_ids: Iterable[str]) -> Program[None]:
+def delete_runs(reader: CheckpointReader, index_name: str, run_ids: Iterable[str], now: int) -> Program[None]:
     """Delete all checkpoints that some runs made, with their writes."""
     removed: dict[Line, set[str]] = defaultdict(set)
     for run_id in dict.fromkeys(run_ids):
         low, high = (
             [(RUN, run_id), (THREAD, bound), (NAMESPACE, bound), (ITEM, bound)] for bound in (INF_MIN, INF_MAX)
         )
-        scan = Scan(index_name, low, high, _itself)
+        scan = Scan(index_name, low, high, lambda row: row)
         while not scan.finished:
             for row in (yield from scan.fetch()):
-                removed[line_of_row(row)].add(Item.of(row.key[ITEM]).checkpoint_id)
+                removed[Line.of(row)].add(Item.of(row).checkpoint_id)
     for line, checkpoint_ids in removed.items():
-        yield from _remove(table, line, lambda _, ids=checkpoint_ids: ids)  # type: ignore[misc]
+        kept = _Kept(line)
+        pages = CheckpointPages(reader, *line.backward())
+        while not pages.finished:
+            for found in (yield from pages.fetch()):
+                if found.checkpoint_id not in checkpoint_ids:
+                    kept.add(found)
+        yield from _set_aside(reader, kept, [each for each in kept.needed if each in checkpoint_ids], now)
+        yield from _delete(
+            _keys(reader.table, *line.backward()),
+            reader.table,
+            lambda item, ids=checkpoint_ids: item.checkpoint_id in ids,  # type: ignore[misc]
+        )
+        yield from _sweep(reader.table, kept)
 
 
-def keep_latest(
-    table: CheckpointTable, thread_id: str, deltas: Callable[[StoredCheckpoint], Collection[str]]
-) -> Program[None]:
+def keep_latest(reader: CheckpointReader, thread_id: str, deltas: Deltas, now: int) -> Program[None]:
     """Delete all but the latest checkpoint of each namespace, and those that its delta channels are put together from.
 
     Args:
-        table: The table.
+        reader: The table.
         thread_id: The thread.
         deltas: Tells the delta channels of a checkpoint.
+        now: The time.
     """
+    for namespace in (yield from _namespaces(reader.table, thread_id)):
+        kept = yield from _latest(reader, Line(thread_id, namespace), deltas)
+        if kept.newest is None:
+            continue
+        yield from _set_aside(reader, kept, [each for each in kept.needed if each not in kept.ids], now)
+        # What is newer than the latest checkpoint was written since that was read.
+        yield from _delete(
+            _keys(reader.table, *kept.line.backward(kept.newest)),
+            reader.table,
+            lambda item, ids=kept.ids: item.checkpoint_id not in ids,  # type: ignore[misc]
+        )
+        yield from _sweep(reader.table, kept)
 
-    def older(checkpoints: Sequence[StoredCheckpoint]) -> Collection[str]:
-        return _older(checkpoints, deltas(checkpoints[0])) if checkpoints else ()
 
-    for namespace in (yield from _namespaces(table, thread_id)):
-        yield from _remove(table, Line(thread_id, namespace), older)
-
-
-def copy_thread(table: CheckpointTable, source: str, target: str) -> Program[None]:
+def copy_thread(table: str, source: str, target: str, now: int) -> Program[None]:
     """Copy everything of a thread, values before the checkpoints that need them, the oldest first."""
-    start, end = _whole(source)
-    scan = Scan(table.name, start, end, _itself, page_size=_COPIED_AT_A_TIME)
+    scan = Scan(table, *whole(source), lambda row: row, page_size=_PAGE)
     while not scan.finished:
         rows = yield from scan.fetch()
         yield from write_rows(
             [
                 put_row(
-                    table.name,
+                    table,
                     Line(target, row.key[NAMESPACE]).key(row.key[ITEM]),
-                    list(row.columns.items()),
+                    list({**row.columns, WRITTEN: now}.items()),
                     name=f"a row of thread {target!r}",
                 )
                 for row in rows
@@ -93,123 +114,136 @@ def copy_thread(table: CheckpointTable, source: str, target: str) -> Program[Non
         )
 
 
-Choose = Callable[[Sequence[StoredCheckpoint]], Collection[str]]
-"""Of all checkpoints of a line, newest first, those to remove."""
+class _Kept:
+    """What the checkpoints need that stay.
 
+    Args:
+        line: Their line.
 
-def _remove(table: CheckpointTable, line: Line, choose: Choose) -> Program[None]:
-    start, end = line.backward()
-    pages = table.pages(start, end, lambda _: True, fill=False)
-    checkpoints: list[StoredCheckpoint] = []
-    while not pages.finished:
-        checkpoints += yield from pages.fetch()
-    removed = set(choose(checkpoints))
-    survivors = [each for each in checkpoints if each.checkpoint_id not in removed]
-    yield from _set_aside(table, line, [each for each in checkpoints if each.checkpoint_id in removed], survivors)
-    keys = []
-    for checkpoint_id in sorted(removed, reverse=True):
-        first, last = line.of_checkpoint(checkpoint_id)
-        keys += yield from _keys(Scan(table.name, first, last, _key, columns=[THREAD]))
-    yield from _delete(table, keys)
-    yield from _delete(table, (yield from _unneeded(table, line, survivors)))
+    Attributes:
+        line: Their line.
+        ids: Their ids.
+        needed: Numbers of the parts that they need of checkpoints' bundles, by checkpoint.
+    """
 
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self.ids: set[str] = set()
+        self.needed: defaultdict[str, set[int]] = defaultdict(set)
+        self._pieces: set[tuple[str, str]] = set()
 
-def _set_aside(
-    table: CheckpointTable, line: Line, removed: Sequence[StoredCheckpoint], survivors: Sequence[StoredCheckpoint]
-) -> Program[None]:
-    """Keep the values of checkpoints about to be removed that others still need."""
-    needed: dict[str, set[int]] = defaultdict(set)
-    for checkpoint in survivors:
-        for place in checkpoint.places.values():
+    @property
+    def newest(self) -> str | None:
+        """The latest one."""
+        return max(self.ids, default=None)
+
+    def add(self, found: StoredCheckpoint) -> None:
+        """Take in one that stays."""
+        self.ids.add(found.checkpoint_id)
+        for place in found.places.values():
             for run in place.runs:
-                if not run.pieces:
-                    needed[run.checkpoint_id].update(range(run.first, run.first + run.length))
-    pieces = Pieces(table.name, line, "")
-    writes = []
-    for checkpoint in removed:
-        indexes = needed.get(checkpoint.checkpoint_id)
-        if not indexes:
-            continue
-        parts = [part if index in indexes else ("", b"") for index, part in enumerate(checkpoint.parts)]
-        pieces.checkpoint_id = checkpoint.checkpoint_id
-        columns = pieces.columns("~", bundle_parts(parts))
-        name = f"values of checkpoint {checkpoint.checkpoint_id!r}"
-        writes.append(put_row(table.name, line.remains(checkpoint.checkpoint_id), columns, name=name))
-    yield from write_rows(pieces.writes)
-    yield from write_rows(writes)
+                if run.pieces:
+                    self.keep_pieces(run.checkpoint_id, run.pieces)
+                else:
+                    self.needed[run.checkpoint_id].update(range(run.first, run.first + run.length))
+
+    def keep_pieces(self, checkpoint_id: str, where: str) -> None:
+        """Take in pieces that stay."""
+        self._pieces.add((checkpoint_id, where.partition(":")[2]))
+
+    def needs(self, item: Item) -> bool:
+        """Whether a piece, or what is left of a removed checkpoint, is needed."""
+        if item.checkpoint_id in self.ids:
+            return True
+        if item.piece is None:
+            return item.checkpoint_id in self.needed
+        return (item.checkpoint_id, item.piece) in self._pieces
 
 
-def _unneeded(table: CheckpointTable, line: Line, survivors: Sequence[StoredCheckpoint]) -> Program[list[KeyColumns]]:
-    """The rows of removed checkpoints that nobody needs any more."""
-    alive = {checkpoint.checkpoint_id for checkpoint in survivors}
-    runs = [run for checkpoint in survivors for place in checkpoint.places.values() for run in place.runs]
-    needed = {run.checkpoint_id for run in runs if not run.pieces}
-    needed_pieces = {(run.checkpoint_id, run.name) for run in runs if run.pieces}
-    # What is newer may belong to a checkpoint that is just being stored.
-    newest = max(alive, default="")
-    keys = yield from _keys(Scan(table.name, *line.aside(), _key, columns=[THREAD]))
-
-    def unneeded(key: KeyColumns) -> bool:
-        item = Item.of(key[-1][1])
-        if item.checkpoint_id in alive or item.checkpoint_id > newest:
-            return False
-        if item.piece is None or item.piece == "~":
-            return item.checkpoint_id not in needed
-        return (item.checkpoint_id, item.piece) not in needed_pieces
-
-    return [key for key in keys if unneeded(key)]
-
-
-def _older(checkpoints: Sequence[StoredCheckpoint], deltas: Collection[str]) -> Collection[str]:
-    """All but the latest, and those before it that its delta channels are put together from.
+def _latest(reader: CheckpointReader, line: Line, deltas: Deltas) -> Program[_Kept]:
+    """The latest checkpoint, and those before it that its delta channels are put together from.
 
     Of a delta channel, most checkpoints hold no value: it is made of what tasks wrote since the last one that does.
     """
-    by_id = {checkpoint.checkpoint_id: checkpoint for checkpoint in checkpoints}
-    current: StoredCheckpoint | None = checkpoints[0]
-    without = set(deltas)
-    while current is not None:
-        del by_id[current.checkpoint_id]
-        without -= current.places.keys()
-        current = by_id.get(current.parent_id or "") if without else None
-    return by_id
+    kept = _Kept(line)
+    pages = CheckpointPages(reader, *line.backward())
+    without: set[str] = set()
+    wanted: str | None = None
+    while not pages.finished and (without or not kept.ids):
+        for found in (yield from pages.fetch()):
+            if not kept.ids:
+                without = set(deltas(found))
+            elif found.checkpoint_id != wanted or not without:
+                continue
+            kept.add(found)
+            without -= found.places.keys()
+            wanted = found.parent_id
+            if wanted is None:
+                return kept
+    return kept
 
 
-def _namespaces(table: CheckpointTable, thread_id: str) -> Program[list[str]]:
+def _set_aside(reader: CheckpointReader, kept: _Kept, checkpoint_ids: Sequence[str], now: int) -> Program[None]:
+    """Keep the values of checkpoints about to be removed that others still need."""
+    for start in range(0, len(checkpoint_ids), _SET_ASIDE_AT_A_TIME):
+        group = checkpoint_ids[start : start + _SET_ASIDE_AT_A_TIME]
+        rows = yield from reader.rows(kept.line, group)
+        for row in rows:
+            if row is not None:
+                [checkpoint] = yield from reader.decode([[row]])
+                yield from _set_aside_one(reader, kept, checkpoint, now)
+        # Of those that were removed earlier, what is left may be in pieces too.
+        removed = [checkpoint_id for checkpoint_id, row in zip(group, rows, strict=True) if row is None]
+        for row in (yield from reader.remains(kept.line, removed)):
+            if row is not None and isinstance(row.columns[DATA], str):
+                kept.keep_pieces(Item.of(row).checkpoint_id, row.columns[DATA])
+
+
+def _set_aside_one(reader: CheckpointReader, kept: _Kept, checkpoint: StoredCheckpoint, now: int) -> Program[None]:
+    checkpoint_id, needed = checkpoint.checkpoint_id, kept.needed[checkpoint.checkpoint_id]
+    # Parts are known by their numbers.
+    parts = [part if number in needed else ("", b"") for number, part in enumerate(checkpoint.parts)]
+    pieces = NewPieces(reader.table, kept.line, checkpoint_id, now)
+    column = pieces.column(DATA, bundle_parts(parts))
+    if isinstance(column[1], str):
+        kept.keep_pieces(checkpoint_id, column[1])
+    name = f"values of checkpoint {checkpoint_id!r}"
+    row = put_row(reader.table, kept.line.remains(checkpoint_id), [column, (WRITTEN, now)], name=name)
+    yield from write_rows(pieces.writes)
+    yield from write_rows([row])
+
+
+def _sweep(table: str, kept: _Kept) -> Program[None]:
+    """Delete the rows of removed checkpoints that nobody needs any more."""
+    newest = kept.newest or ""
+    # What is newer may belong to a checkpoint that is just being stored.
+    yield from _delete(
+        _keys(table, *kept.line.aside(), backward=False),
+        table,
+        lambda item: item.checkpoint_id <= newest and not kept.needs(item),
+    )
+
+
+def _namespaces(table: str, thread_id: str) -> Program[list[str]]:
     """The namespaces of a thread: one row of each is read."""
     found: list[str] = []
-    _, end = _whole(thread_id)
-    after: Any = INF_MIN
+    start, end = whole(thread_id)
     while True:
-        start = [(THREAD, thread_id), (NAMESPACE, after), (ITEM, INF_MIN if after is INF_MIN else INF_MAX)]
-        rows = yield from Scan(table.name, start, end, _key, columns=[THREAD], limit=1).fetch()
+        scan = Scan(table, start, end, lambda row: row, columns=[THREAD], limit=1)
+        rows = yield from scan.fetch()
         if not rows:
             return found
-        after = rows[0][1][1]
-        found.append(after)
+        found.append(rows[0].key[NAMESPACE])
+        start = whole(thread_id, found[-1])[1]
 
 
-def _whole(thread_id: str) -> tuple[KeyColumns, KeyColumns]:
-    low, high = ([(THREAD, thread_id), (NAMESPACE, bound), (ITEM, bound)] for bound in (INF_MIN, INF_MAX))
-    return low, high
+def _keys(table: str, start: KeyColumns, end: KeyColumns, *, backward: bool = True) -> Scan[StoredRow]:
+    # Naming a key column gives rows without their attributes.
+    return Scan(table, start, end, lambda row: row, backward=backward, columns=[THREAD], page_size=_PAGE)
 
 
-def _delete(table: CheckpointTable, keys: Sequence[KeyColumns]) -> Program[None]:
-    for start in range(0, len(keys), _BATCH):
-        rows = keys[start : start + _BATCH]
-        yield from write_rows([delete_row(table.name, key, name="a row of a checkpoint") for key in rows])
-
-
-def _keys(scan: Scan[KeyColumns]) -> Program[list[KeyColumns]]:
-    keys: list[KeyColumns] = []
+def _delete(scan: Scan[StoredRow], table: str, which: Callable[[Item], bool]) -> Program[None]:
     while not scan.finished:
-        keys += yield from scan.fetch()
-    return keys
-
-
-def _key(row: StoredRow) -> KeyColumns:
-    return list(row.key.items())
-
-
-def _itself(row: StoredRow) -> StoredRow:
-    return row
+        rows = yield from scan.fetch()
+        keys: list[Any] = [list(row.key.items()) for row in rows if which(Item.of(row))]
+        yield from write_rows([delete_row(table, key, name="a row of a checkpoint") for key in keys])

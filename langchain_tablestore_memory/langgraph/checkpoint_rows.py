@@ -7,60 +7,60 @@ for the checkpoint `C`:
 | item | holds |
 |---|---|
 | `c C NUL ~` | the checkpoint: a bundle of its skeleton, its metadata, and the small values that are new with it |
-| `c C NUL w TASK` | what one task wrote after it: a bundle, and special writes (errors, ...) in their own columns |
+| `c C NUL w TASK` | what one task wrote after it: a bundle, and special writes (errors, ...) in columns of their own |
 | `b C NUL NAME NUL NUMBER` | pieces of what does not fit into those rows, large values above all |
 | `a C` | what is left of a checkpoint that was removed: values that others still need |
 
 A channel's value is stored once per version, with the checkpoint that it is new with. Later checkpoints say where it
-is: a `Place`. Of a list that has grown, such as the messages of a chat, only the new entries are stored (`lists.py`).
-Pieces are written before the row that needs them, and that row last: what can be read is complete.
+is: a `Place`. Of a list that has grown, such as the messages of a chat, only the new entries are stored (`values.py`).
+
+What can be read is complete: pieces are written before the row that needs them, and a row is written in one go. The
+name of pieces is made of their content, so that pieces are never overwritten with others.
+
+Each row says when it was written. A thread is as old as its youngest row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from langchain_tablestore_memory.core.checks import check_id
+from tablestore import INF_MAX, INF_MIN
+
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow
 from langchain_tablestore_memory.core.schema import GlobalIndex, TableSchema
 from langchain_tablestore_memory.core.writes import RowWrite, put_row
-from langchain_tablestore_memory.errors import InvalidArgumentError
 
 THREAD, NAMESPACE, ITEM = "thread_id", "checkpoint_ns", "item"
 RUN = "run_id"
+WRITTEN = "written"
+"""When the row was written, in microseconds since 1970-01-01 UTC."""
 DATA = "data"
-"""A bundle, where it fits into the row."""
+"""A bundle; or, as text, where its pieces are."""
 PIECE = "piece"
-"""A piece of a bundle or of a value."""
-PIECES = "pieces"
-"""Else the number of pieces that it is in."""
+"""A piece of a bundle."""
 PARENT = "parent_id"
 PATH = "task_path"
 COUNT = "writes"
 """How many regular writes of a task there are."""
 
 SPECIAL = {"error": -1, "scheduled": -2, "interrupt": -3, "resume": -4}
-"""Columns of special writes, by the index that LangGraph gives them."""
+"""Columns of special writes, by the index that LangGraph gives them. They hold what `DATA` does."""
+
+BUNDLES = (*SPECIAL, DATA)
+"""Columns that hold bundles."""
 
 PIECE_BYTES = 1024 * 1024
 """Bytes of one piece. Three fit into one request."""
 
-MAX_INLINE = 48 * 1024
-"""Bytes of a value that is kept in the row of its checkpoint; larger ones are in pieces of their own.
+MAX_IN_ROW = 256 * 1024
+"""Bytes of a bundle that is kept in its row; a task's row holds up to five, and is written in one request of 4 MB."""
 
-The latest checkpoint is read together with the row before it, which is mostly not needed: this bounds what that costs.
-"""
-
-MAX_REWRITTEN = 4 * 1024
-"""Bytes of a list that is stored whole when it grows, so that the latest checkpoint is read in one request."""
-
-MAX_CARRIED = 256
-"""Bytes of a value that is copied into later checkpoints, so that reading these takes no second request."""
-
-_REMAINS, _PIECE, _CHECKPOINT, _END = "a", "b", "c", "\x00"
+_CHECKPOINT, _PIECE, _REMAINS = "c", "b", "a"
 """In this order a copy of a thread, made row by row, never holds a checkpoint without its values."""
+_END = "\x00"
 _SELF, _TASK = "~", "w"
 
 
@@ -79,17 +79,15 @@ class Run(NamedTuple):
 
     Attributes:
         checkpoint_id: The checkpoint that they were new with.
-        first: The number of the first one, in that checkpoint's bundle or in the pieces.
+        first: The number of the first one in that checkpoint's bundle, or in the bundle that is in pieces.
         length: How many there are.
-        pieces: How many pieces they are in; 0 where they are in the bundle.
-        name: What the pieces are called.
+        pieces: Where the pieces are; empty where the parts are in the row of the checkpoint.
     """
 
     checkpoint_id: str
     first: int
     length: int
-    pieces: int = 0
-    name: str = ""
+    pieces: str = ""
 
 
 class Place(NamedTuple):
@@ -116,6 +114,11 @@ class Line:
     thread_id: str
     namespace: str
 
+    @classmethod
+    def of(cls, row: StoredRow) -> Line:
+        """The line of checkpoints that a row belongs to."""
+        return cls(row.key[THREAD], row.key[NAMESPACE])
+
     def key(self, item: Any) -> KeyColumns:
         """The key of a row."""
         return [(THREAD, self.thread_id), (NAMESPACE, self.namespace), (ITEM, item)]
@@ -137,15 +140,12 @@ class Line:
         return self.key(f"{_PIECE}{checkpoint_id}{_END}{name}{_END}{number:06}")
 
     def of_checkpoint(self, checkpoint_id: str) -> tuple[KeyColumns, KeyColumns]:
-        """The range of a checkpoint with its writes: from the first key, inclusive, to the second, exclusive."""
-        return (
-            self.key(f"{_CHECKPOINT}{checkpoint_id}{_END}"),
-            self.key(f"{_CHECKPOINT}{checkpoint_id}\x01"),
-        )
+        """The range of a checkpoint with its writes, to be read backward."""
+        return self.key(f"{_CHECKPOINT}{checkpoint_id}\x01"), self.key(f"{_CHECKPOINT}{checkpoint_id}{_END}")
 
     def backward(self, before: str | None = None) -> tuple[KeyColumns, KeyColumns]:
         """The range of all checkpoints, to be read backward: those before one, all by default."""
-        start = _after(_CHECKPOINT) if before is None else f"{_CHECKPOINT}{before}{_END}"
+        start = chr(ord(_CHECKPOINT) + 1) if before is None else f"{_CHECKPOINT}{before}{_END}"
         return self.key(start), self.key(_CHECKPOINT)
 
     def aside(self) -> tuple[KeyColumns, KeyColumns]:
@@ -153,11 +153,7 @@ class Line:
         return self.key(_REMAINS), self.key(_CHECKPOINT)
 
 
-def _after(prefix: str) -> str:
-    return chr(ord(prefix) + 1)
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """What the key column `item` says.
 
@@ -174,81 +170,92 @@ class Item:
     piece: str | None = None
 
     @classmethod
-    def of(cls, item: str) -> Item:
-        """From the key column."""
+    def of(cls, row: StoredRow) -> Item:
+        """From the key of a row."""
+        item: str = row.key[ITEM]
         checkpoint_id, _, rest = item[1:].partition(_END)
         if item[0] == _PIECE:
-            return cls(checkpoint_id, piece=rest.rpartition(_END)[0])
+            return cls(checkpoint_id, piece=rest.partition(_END)[0])
         if item[0] == _REMAINS:
             return cls(checkpoint_id)
         return cls(checkpoint_id, listed=True) if rest == _SELF else cls(checkpoint_id, task_id=rest[1:])
 
 
+class Pieces(NamedTuple):
+    """Where the pieces of a bundle are.
+
+    Attributes:
+        line: The line of checkpoints.
+        checkpoint_id: The checkpoint that they were written with.
+        where: Their number and their name.
+    """
+
+    line: Line
+    checkpoint_id: str
+    where: str
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return int(self.where.partition(":")[0])
+
+    @property
+    def name(self) -> str:
+        """What they are called."""
+        return self.where.partition(":")[2]
+
+    def keys(self) -> Iterator[KeyColumns]:
+        """The keys of their rows."""
+        return (self.line.piece(self.checkpoint_id, self.name, number) for number in range(self.number))
+
+
 @dataclass(slots=True)
-class Pieces:
-    """Rows of pieces that are to be written before another row.
+class NewPieces:
+    """Rows of pieces that are to be written before the row that needs them.
 
     Attributes:
         table: The table.
         line: The line of checkpoints.
         checkpoint_id: The checkpoint.
+        now: The time.
         writes: The rows so far.
     """
 
     table: str
     line: Line
     checkpoint_id: str
+    now: int
     writes: list[RowWrite] = field(default_factory=list)
 
-    def add(self, name: str, data: bytes) -> int:
-        """Cut bytes into pieces. Returns how many these are."""
-        for number, start in enumerate(range(0, len(data), PIECE_BYTES)):
-            key = self.line.piece(self.checkpoint_id, name, number)
-            columns = [(PIECE, bytearray(data[start : start + PIECE_BYTES]))]
-            self.writes.append(put_row(self.table, key, columns, name=f"a piece of {self.checkpoint_id!r}"))
-        return -(-len(data) // PIECE_BYTES)
+    def add(self, data: bytes) -> str:
+        """Cut a bundle into pieces. Returns where they are, as `Pieces.where` has it."""
+        count = -(-len(data) // PIECE_BYTES)
+        where = f"{count}:{hashlib.blake2b(data, digest_size=12).hexdigest()}"
+        pieces = Pieces(self.line, self.checkpoint_id, where)
+        for number, key in enumerate(pieces.keys()):
+            piece = bytearray(data[number * PIECE_BYTES : (number + 1) * PIECE_BYTES])
+            columns = [(PIECE, piece), (WRITTEN, self.now)]
+            self.writes.append(put_row(self.table, key, columns, name=f"a piece of checkpoint {self.checkpoint_id!r}"))
+        return where
 
-    def columns(self, name: str, data: bytes) -> list[tuple[str, Any]]:
-        """The columns of a row for a bundle: with the bundle, or with the number of pieces that it is cut into."""
-        if len(data) <= PIECE_BYTES:
-            return [(DATA, bytearray(data))]
-        return [(PIECES, self.add(name, data))]
-
-
-def check_part(value: Any, name: str, *, empty: bool = False) -> str:
-    """Check an id that becomes part of a key.
-
-    Raises:
-        InvalidArgumentError: It is no str, empty where it may not be, too long, or holds a NUL.
-    """
-    if empty and value == "":
-        return ""
-    checked = check_id(value, name)
-    if _END in checked:
-        raise InvalidArgumentError(f"{name} holds a NUL character. Give one without.")
-    return checked
+    def column(self, name: str, data: bytes) -> tuple[str, Any]:
+        """The column that holds a bundle, or says where its pieces are."""
+        return (name, bytearray(data)) if len(data) <= MAX_IN_ROW else (name, self.add(data))
 
 
-def line_of_row(row: StoredRow) -> Line:
-    """The line of checkpoints that a row belongs to."""
-    return Line(row.key[THREAD], row.key[NAMESPACE])
+def written(row: StoredRow) -> int:
+    """When a row was written."""
+    return int(row.columns.get(WRITTEN, 0))
 
 
-def line_of(configurable: Mapping[str, Any]) -> Line:
-    """The line of checkpoints that a configuration names.
-
-    Raises:
-        InvalidArgumentError: It names no thread, or a name that cannot be one.
-    """
-    if "thread_id" not in configurable:
-        raise InvalidArgumentError('The configuration names no thread. Give {"configurable": {"thread_id": ...}}.')
-    thread_id = configurable["thread_id"]
-    return Line(
-        check_id(str(thread_id) if isinstance(thread_id, int) else thread_id, "thread_id"),
-        check_namespace(configurable.get("checkpoint_ns") or ""),
+def whole(thread_id: Any = None, namespace: Any = None) -> tuple[KeyColumns, KeyColumns]:
+    """The range of all rows: of a namespace of a thread, of a thread, or of the table."""
+    low, high = (
+        [
+            (THREAD, bound if thread_id is None else thread_id),
+            (NAMESPACE, bound if namespace is None else namespace),
+            (ITEM, bound),
+        ]
+        for bound in (INF_MIN, INF_MAX)
     )
-
-
-def check_namespace(namespace: Any) -> str:
-    """Check a namespace of checkpoints; the empty one is that of the graph itself."""
-    return "" if namespace == "" else check_id(namespace, "checkpoint_ns")
+    return low, high

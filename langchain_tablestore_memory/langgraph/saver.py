@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -16,66 +15,130 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     DeltaChannelHistory,
-    PendingWrite,
-    get_checkpoint_id,
-    get_checkpoint_metadata,
 )
-from tablestore import INF_MAX, INF_MIN
 
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count, check_id
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import MappedPages, Pages
+from langchain_tablestore_memory.core.records import microseconds_timestamp
 from langchain_tablestore_memory.core.schema import drop_table, ensure_table, with_table, with_tables
-from langchain_tablestore_memory.errors import InvalidArgumentError
+from langchain_tablestore_memory.core.sessions import SessionRegistry
+from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 from langchain_tablestore_memory.langgraph import checkpoint_removal as removal
-from langchain_tablestore_memory.langgraph.checkpoint_rows import (
-    ITEM,
-    NAMESPACE,
-    THREAD,
-    Line,
-    check_part,
-    checkpoint_schema,
+from langchain_tablestore_memory.langgraph.checkpoint_pages import (
+    CheckpointPages,
+    FilledPages,
+    PreparedPages,
+    read_latest,
+    read_one,
+)
+from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader
+from langchain_tablestore_memory.langgraph.checkpoint_records import NewCheckpoint, StoredCheckpoint
+from langchain_tablestore_memory.langgraph.checkpoint_rows import Line, checkpoint_schema
+from langchain_tablestore_memory.langgraph.checkpoint_selection import Selection
+from langchain_tablestore_memory.langgraph.checkpoint_writing import CheckpointWriter
+from langchain_tablestore_memory.langgraph.configs import (
+    check_checkpoint,
+    check_run,
+    check_task,
+    check_thread,
+    checkpoint_of,
+    config_of,
     line_of,
+    metadata_of,
+    several,
 )
-from langchain_tablestore_memory.langgraph.checkpoint_store import (
-    CheckpointTable,
-    NewCheckpoint,
-    StoredCheckpoint,
-    StoredWrite,
-)
-from langchain_tablestore_memory.langgraph.values import Held, Part, Value
+from langchain_tablestore_memory.langgraph.delta_history import DeltaHistory
+from langchain_tablestore_memory.langgraph.expiry import Expiry, is_duration, microseconds
+from langchain_tablestore_memory.langgraph.held_values import HeldValues
+from langchain_tablestore_memory.langgraph.serialized import delta_channels, dump, dump_value, load_checkpoint
+from langchain_tablestore_memory.langgraph.thread_sessions import connection_of, session_writes
+from langchain_tablestore_memory.langgraph.values import Held
 
 if TYPE_CHECKING:
     import tablestore
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-_REMEMBERED = 256
-"""Checkpoints of which it is remembered where their values are."""
+T = TypeVar("T")
 
 
 class TablestoreSaver(BaseCheckpointSaver[str]):
     """Checkpoints of LangGraph's graphs and LangChain's agents: threads go on where they stopped, in any process.
 
-    Making one sends no request; the table is made when it is first needed, or by `setup`. Sync and async calls are of
-    one object: use it with `invoke` and `ainvoke`, on as many event loops as there are.
+    **Setup.** Making one sends no request; the table is made when it is first needed, or by `setup`.
 
-    A channel's value is stored once per version and not copied into each checkpoint; values are compressed where that
-    pays, and cut into pieces where they are larger than a row.
+    ```python
+    from langchain.agents import create_agent
+
+    saver = TablestoreSaver(connect("local:./data"))
+    agent = create_agent(model, tools, checkpointer=saver)
+    ```
+
+    **Talk.** A thread is named by its id. Another process, with a saver of its own, goes on with it.
+
+    ```python
+    config = {"configurable": {"thread_id": "t1"}}
+    agent.invoke({"messages": [("human", "Hello")]}, config)
+    agent.get_state(config).values["messages"]
+    ```
+
+    **Async.** The same object, on as many event loops as there are; nothing blocks them.
+
+    ```python
+    await agent.ainvoke({"messages": [("human", "And now?")]}, config)
+    ```
+
+    **Resume.** A run that was interrupted, or whose process died, goes on after its last complete step.
+
+    ```python
+    agent.invoke(Command(resume="yes"), config)  # after interrupt()
+    agent.invoke(None, config)  # after a crash
+    ```
+
+    **Delete.** A thread with all that is in it, the checkpoints of some runs, or all but the latest state.
+
+    ```python
+    saver.delete_thread("t1")
+    saver.delete_for_runs(["run-7"])
+    saver.prune(["t2", "t3"])
+    ```
+
+    **Expire.** With `ttl`, a thread in which nothing was written for so long is gone as a whole: nothing of it is read
+    any more. What is left of it is deleted when the thread is written to again, or by `delete_idle`, which is meant to
+    be scheduled.
+
+    ```python
+    saver = TablestoreSaver(connection, ttl=timedelta(days=30))
+    saver.delete_idle()
+    ```
+
+    **List.** With `sessions`, threads of runs whose configuration names a user are listed as sessions.
+
+    ```python
+    registry = SessionRegistry(connection)
+    saver = TablestoreSaver(connection, sessions=registry)
+    agent = create_agent(model, tools, checkpointer=saver)
+    agent.invoke(state, {"configurable": {"thread_id": "t1", "user_id": "u1"}})
+    [session.session_id for session in registry.list("u1").items]  # ["t1"]
+    ```
+
+    A channel's value is stored once per version and not copied into each checkpoint, and of a list that has grown only
+    what is new; values are compressed where that pays, and cut into pieces where they are larger than a row.
+
+    Ids of threads, namespaces, runs and tasks hold any characters, and up to 1 KB. Ids of checkpoints hold no NUL.
 
     Args:
         connection: What `connect` returns, an SDK client, or the default connection.
         table_name: The table.
         serde: What turns values into bytes; LangGraph's own serializer by default.
+        ttl: After how long without a write a thread expires; never by default.
+        sessions: Where threads are listed as sessions. It has to be on the same connection.
+        clock: Tells the time in microseconds since 1970-01-01 UTC.
 
-    Example:
-        ```python
-        saver = TablestoreSaver(connect("local:./data"))
-        agent = create_agent(model, tools, checkpointer=saver)
-        agent.invoke({"messages": [("human", "Hello")]}, {"configurable": {"thread_id": "t1"}})
-        ```
+    Raises:
+        ConfigurationError: `ttl` is no positive timedelta, or `sessions` is on another connection.
     """
 
     def __init__(
@@ -84,17 +147,27 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         *,
         table_name: str = "checkpoint",
         serde: SerializerProtocol | None = None,
+        ttl: timedelta | None = None,
+        sessions: SessionRegistry | None = None,
+        clock: Callable[[], int] = microseconds_timestamp,
     ) -> None:
         super().__init__(serde=serde)
-        self._connection = Connection.of(connection)
+        if ttl is not None and not is_duration(ttl):
+            raise ConfigurationError(f"ttl is {ttl!r}. Give a positive timedelta, or None for ever.")
+        self._connection = connection_of(connection, sessions)
         self._schema = checkpoint_schema(table_name)
-        self._table = CheckpointTable(table_name)
-        self._places = _Places()
+        self._schemas = (self._schema,) if sessions is None else (self._schema, sessions.schema)
+        self._sessions = sessions
+        self._ttl = ttl
+        self._reader = CheckpointReader(table_name)
+        self._writer = CheckpointWriter(self._reader)
+        self._expiry = Expiry(table_name, None if ttl is None else microseconds(ttl), clock)
+        self._held = HeldValues()
 
     @property
     def table_name(self) -> str:
         """The table."""
-        return self._table.name
+        return self._schema.name
 
     def _setup(self) -> Program[None]:
         """Create the table if it is missing, verify it, and wait until it is ready.
@@ -104,12 +177,14 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         Raises:
             SchemaMismatchError: A table of that name is not what is needed; says what differs.
         """
-        yield from ensure_table(self._connection, self._schema)
+        for schema in self._schemas:
+            yield from ensure_table(self._connection, schema)
 
     setup, asetup = operation(_setup)
 
     def _drop(self) -> Program[None]:
-        """Delete the table with all threads. A missing one is fine."""
+        """Delete the table with all threads. A missing one is fine. Sessions stay."""
+        self._held.forget()
         yield from drop_table(self._connection, self._schema)
 
     drop, adrop = operation(_drop)
@@ -138,40 +213,31 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             InvalidArgumentError: No thread is named, or a value cannot be stored; nothing is written.
             WriteError: It is not known to be stored.
         """
-        line = line_of(config["configurable"])
-        checkpoint_id = check_part(checkpoint["id"], "checkpoint_id")
-        parent_id = get_checkpoint_id(config)
-        versions = checkpoint["channel_versions"]
-        values = checkpoint["channel_values"]
-        full = get_checkpoint_metadata(config, metadata)
-        skeleton = {
-            key: value for key, value in checkpoint.items() if key not in {"channel_values", "channel_versions"}
-        }
-        before = yield from self._before(line, parent_id)
-        fresh: dict[str, Value] = {}
-        kept: dict[str, Held] = {}
-        for channel, version in versions.items():
-            held = before.get(channel)
-            if channel not in new_versions and held is not None and held.version == version:
-                kept[channel] = held
-            elif channel in values and (channel in new_versions or parent_id is None):
-                fresh[channel] = self._serialize(values[channel], f"channel {channel!r}")
+        line, parent_id = line_of(config), checkpoint_of(config)
+        skeleton = {key: value for key, value in checkpoint.items() if key not in _CHANNELS}
+        checkpoint_id = check_checkpoint(checkpoint.get("id"))
+        full = metadata_of(config, metadata)
         run_id = full.get("run_id")
         new = NewCheckpoint(
             line,
             checkpoint_id,
             parent_id,
-            run_id if isinstance(run_id, str) else None,
-            self._dump(skeleton, "the checkpoint"),
-            self._dump(full, "the metadata"),
-            versions,
-            fresh,
-            kept,
-            before,
+            check_run(run_id) if isinstance(run_id, str) and run_id else None,
+            dump(self.serde, skeleton, "the checkpoint"),
+            dump(self.serde, full, "the metadata"),
+            checkpoint["channel_versions"],
         )
-        held_now = yield from self._prepared(lambda: self._table.put(new))
-        self._places.remember(line, checkpoint_id, held_now)
-        return _config(line, checkpoint_id)
+        now = self._expiry.now()
+        session = None
+        if self._sessions is not None:
+            session = session_writes(self._sessions.table_name, config["configurable"], line, now)
+        yield from self._begin(line.thread_id)
+        new.before = yield from self._before(line, parent_id)
+        self._add_values(new, checkpoint["channel_values"], new_versions)
+        held = yield from self._prepared(lambda: self._writer.put(new, now, session))
+        self._held.remember(line, checkpoint_id, held)
+        self._expiry.note(line.thread_id, now)
+        return config_of(line, checkpoint_id)
 
     put, aput = operation(_put)
 
@@ -190,19 +256,22 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             InvalidArgumentError: No checkpoint is named, or a value cannot be stored; nothing is written.
             WriteError: They are not known to be stored.
         """
-        line = line_of(config["configurable"])
-        checkpoint_id = get_checkpoint_id(config)
-        if not checkpoint_id:
+        line, checkpoint_id = line_of(config), checkpoint_of(config)
+        if checkpoint_id is None:
             raise InvalidArgumentError("The configuration names no checkpoint_id: writes belong to a checkpoint.")
-        check_part(checkpoint_id, "checkpoint_id")
-        check_id(task_id, "task_id")
-        if not writes:
-            return
+        if not isinstance(task_path, str):
+            raise InvalidArgumentError(f"task_path is a {type(task_path).__name__}. Give a str.")
+        task = check_task(line, checkpoint_id, task_id), task_path
         by_index = {
-            WRITES_IDX_MAP.get(channel, index): (channel, self._dump(value, f"channel {channel!r}"))
+            WRITES_IDX_MAP.get(channel, index): (channel, dump(self.serde, value, f"channel {channel!r}"))
             for index, (channel, value) in enumerate(writes)
         }
-        yield from self._prepared(lambda: self._table.put_writes(line, checkpoint_id, task_id, task_path, by_index))
+        if not by_index:
+            return
+        yield from self._begin(line.thread_id)
+        now = self._expiry.now()
+        yield from self._prepared(lambda: self._writer.put_writes(line, checkpoint_id, task, by_index, now))
+        self._expiry.note(line.thread_id, now)
 
     put_writes, aput_writes = operation(_put_writes)
 
@@ -216,14 +285,16 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
 
         Returns:
             The checkpoint; None if there is none.
+
+        Raises:
+            InvalidArgumentError: No thread is named, or an id cannot be one.
         """
-        line = line_of(config["configurable"])
-        checkpoint_id = get_checkpoint_id(config)
-        found = yield from self._prepared(lambda: self._table.get(line, checkpoint_id or None))
+        line, checkpoint_id = line_of(config), checkpoint_of(config)
+        found = yield from self._read(line, checkpoint_id)
         if found is None:
             return None
-        self._places.remember(line, found.checkpoint_id, found.held())
-        return self._tuple(found, config if checkpoint_id else None)
+        self._held.remember(line, found.checkpoint_id, found.held())
+        return load_checkpoint(self.serde, found, config if checkpoint_id else None)
 
     get_tuple, aget_tuple = operation(_get_tuple)
 
@@ -243,35 +314,22 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             filter: What their metadata holds.
             before: Only those before the checkpoint that this names.
             limit: How many at the most.
+
+        Raises:
+            InvalidArgumentError: No thread is named, or an argument is of a wrong type.
         """
-        configurable = config["configurable"] if config else {}
-        checkpoint_id = get_checkpoint_id(config) if config else None
-        last = get_checkpoint_id(before) if before else None
+        wanted = Selection.of(config, filter, before, limit)
 
-        def accept(found: StoredCheckpoint) -> bool:
-            if checkpoint_id and found.checkpoint_id != checkpoint_id:
+        def accept(found: StoredCheckpoint) -> Program[bool]:
+            if not wanted.has_id(found.checkpoint_id):
                 return False
-            if last and found.checkpoint_id >= last:
+            if wanted.metadata and not wanted.has_metadata(self.serde.loads_typed(found.metadata)):
                 return False
-            if not filter:
-                return True
-            metadata = self.serde.loads_typed(found.metadata)
-            return all(metadata.get(key) == value for key, value in filter.items())
+            return (yield from self._expiry.is_alive(found.line.thread_id, found.written))
 
-        if config is None:
-            thread: Any = None
-            start, end = ([(THREAD, bound), (NAMESPACE, bound), (ITEM, bound)] for bound in (INF_MAX, INF_MIN))
-        elif configurable.get("checkpoint_ns") is None:
-            thread = line_of(configurable).thread_id
-            start, end = ([(THREAD, thread), (NAMESPACE, bound), (ITEM, bound)] for bound in (INF_MAX, INF_MIN))
-        elif checkpoint_id:
-            end, start = line_of(configurable).of_checkpoint(checkpoint_id)
-        else:
-            start, end = line_of(configurable).backward(last)
-        if limit is not None:
-            check_count(limit, "limit") if limit else None
-        pages = self._table.pages(start, end, accept, limit=limit)
-        return MappedPages(_Prepared(self, pages), self._tuple)
+        pages = CheckpointPages(self._reader, *wanted.range(), page_size=wanted.page_size)
+        filled = FilledPages(pages, accept, wanted.limit)
+        return MappedPages(PreparedPages(filled, self._prepared), lambda found: load_checkpoint(self.serde, found))
 
     list, alist = listing(_list)
 
@@ -286,15 +344,15 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         """
         if not channels:
             return {}
-        line = line_of(config["configurable"])
-        target = yield from self._prepared(lambda: self._table.get(line, get_checkpoint_id(config)))
-        history = _History(channels)
+        line = line_of(config)
+        target = yield from self._read(line, checkpoint_of(config))
+        history = DeltaHistory(channels)
         current = None if target is None else target.parent_id
-        pages = self._table.pages(*line.backward(target.checkpoint_id if target else None), lambda _: True, fill=False)
+        pages = CheckpointPages(self._reader, *line.backward(target.checkpoint_id if target else None))
         while current is not None and history.open and not pages.finished:
             for found in (yield from pages.fetch()):
                 if found.checkpoint_id == current:
-                    yield from self._table.fill([found], history.open)
+                    yield from self._reader.fill([found], history.open)
                     history.add(found)
                     current = found.parent_id
         return history.load(self.serde)
@@ -304,10 +362,13 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     # Removing and copying
 
     def _delete_thread(self, thread_id: str) -> Program[None]:
-        """Delete all checkpoints and writes of a thread. One that does not exist is fine."""
-        check_id(thread_id, "thread_id")
-        self._places.forget()
-        yield from self._prepared(lambda: removal.delete_thread(self._table, thread_id))
+        """Delete all checkpoints and writes of a thread, the latest first. One that does not exist is fine.
+
+        Its session, where it is listed as one, is deleted by `SessionRegistry.delete`.
+        """
+        thread_id = check_thread(thread_id)
+        self._forget(thread_id)
+        yield from self._prepared(lambda: removal.delete_thread(self.table_name, thread_id))
 
     delete_thread, adelete_thread = operation(_delete_thread)
 
@@ -316,28 +377,37 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
 
         On the service, the index of runs is a moment behind the table: call it a second after a run has ended.
         """
-        ids = [check_id(run_id, "run_id") for run_id in run_ids]
-        self._places.forget()
+        ids = [check_run(run_id) for run_id in several(run_ids, "run_ids")]
+        self._held.forget()
+        now = self._expiry.now()
         yield from with_table(
             self._connection,
             self._schema,
-            lambda table: removal.delete_runs(self._table, table.index(self._schema.indexes[0]).name, ids),
+            lambda table: removal.delete_runs(self._reader, table.index(self._schema.indexes[0]).name, ids, now),
         )
 
     delete_for_runs, adelete_for_runs = operation(_delete_for_runs)
 
     def _copy_thread(self, source_thread_id: str, target_thread_id: str) -> Program[None]:
-        """Copy all checkpoints and writes of a thread to another one."""
-        check_id(source_thread_id, "source_thread_id")
-        check_id(target_thread_id, "target_thread_id")
-        if source_thread_id == target_thread_id:
+        """Copy all checkpoints and writes of a thread to another one.
+
+        Interrupted, it can be called again.
+        """
+        source = check_thread(source_thread_id, "source_thread_id")
+        target = check_thread(target_thread_id, "target_thread_id")
+        if source == target or not (yield from self._prepared(lambda: self._expiry.is_alive(source, 0))):
             return
-        yield from self._prepared(lambda: removal.copy_thread(self._table, source_thread_id, target_thread_id))
+        yield from self._begin(target)
+        self._forget(target)
+        now = self._expiry.now()
+        yield from self._prepared(lambda: removal.copy_thread(self.table_name, source, target, now))
 
     copy_thread, acopy_thread = operation(_copy_thread)
 
     def _prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> Program[None]:
-        """Delete old checkpoints of threads.
+        """Delete old checkpoints of threads. Interrupted, it can be called again.
+
+        A run that goes on from an old checkpoint while that is deleted loses what it has not stored yet.
 
         Args:
             thread_ids: The threads.
@@ -346,148 +416,95 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         """
         if strategy not in {"keep_latest", "delete"}:
             raise InvalidArgumentError(f"strategy is {strategy!r}. Give 'keep_latest' or 'delete'.")
-        ids = [check_id(thread_id, "thread_id") for thread_id in thread_ids]
-        self._places.forget()
+        ids = [check_thread(thread_id) for thread_id in several(thread_ids, "thread_ids")]
         for thread_id in ids:
-            if strategy == "delete":
-                yield from self._prepared(lambda thread_id=thread_id: removal.delete_thread(self._table, thread_id))
-            else:
-                yield from self._prepared(
-                    lambda thread_id=thread_id: removal.keep_latest(self._table, thread_id, self._deltas)
-                )
+            self._forget(thread_id)
+            yield from self._prune_one(thread_id, strategy)
 
     prune, aprune = operation(_prune)
+
+    def _delete_idle(self, older_than: timedelta | None = None) -> Program[int]:
+        """Delete the threads to which nothing was written for some time, with all that is in them.
+
+        Meant to be scheduled. It reads the keys of the whole table. Sessions stay; see `SessionRegistry.delete_idle`.
+
+        Args:
+            older_than: For how long; `ttl` by default.
+
+        Returns:
+            How many threads were deleted.
+
+        Raises:
+            InvalidArgumentError: It is no positive timedelta, or not given where the saver has no `ttl`.
+        """
+        duration = self._ttl if older_than is None else older_than
+        if not is_duration(duration):
+            raise InvalidArgumentError(f"older_than is {older_than!r}. Give a positive timedelta.")
+        age = microseconds(duration)
+        self._held.forget()
+        return (yield from self._prepared(lambda: self._expiry.delete_idle(age)))
+
+    delete_idle, adelete_idle = operation(_delete_idle)
 
     def get_next_version(self, current: str | float | None, channel: None = None) -> str:  # noqa: ARG002
         """The version after one: a number that grows, and chance, so that two branches never share one."""
         number = int(str(current).split(".")[0]) if current is not None else 0
         return f"{number + 1:016}.{random.getrandbits(40):010x}"
 
-    # Below here: values, and what becomes of them
+    # Below here: the parts of the above
 
-    def _deltas(self, found: StoredCheckpoint) -> Collection[str]:
-        """The channels of which not every checkpoint holds the value."""
-        return self.serde.loads_typed(found.metadata).get("counters_since_delta_snapshot") or ()
+    def _prepared(self, make: Callable[[], Program[T]]) -> Program[T]:
+        return with_tables(self._connection, self._schemas, make)
+
+    def _read(self, line: Line, checkpoint_id: str | None) -> Program[StoredCheckpoint | None]:
+        def alive(found: StoredCheckpoint) -> Program[bool]:
+            return self._expiry.is_alive(line.thread_id, found.written)
+
+        def read() -> Program[StoredCheckpoint | None]:
+            if checkpoint_id is None:
+                return read_latest(self._reader, line, alive)
+            return read_one(self._reader, line, checkpoint_id, alive)
+
+        return self._prepared(read)
+
+    def _begin(self, thread_id: str) -> Program[None]:
+        """Prepare to write to a thread."""
+        if (yield from self._prepared(lambda: self._expiry.begin(thread_id))):
+            self._held.forget(thread_id)
 
     def _before(self, line: Line, parent_id: str | None) -> Program[Mapping[str, Held]]:
         """Where the values of the checkpoint before are."""
         if parent_id is None:
             return {}
-        held = self._places.of(line, parent_id)
-        if held is None:
-            found = yield from self._prepared(lambda: self._table.get(line, parent_id))
-            held = {} if found is None else found.held()
-        return held
+        held = self._held.of(line, parent_id)
+        if held is not None:
+            return held
+        found = yield from self._prepared(lambda: self._reader.bare(line, parent_id))
+        return {} if found is None else found.held()
 
-    def _prepared(self, make: Any) -> Program[Any]:
-        return with_tables(self._connection, (self._schema,), make)
+    def _add_values(self, new: NewCheckpoint, values: Mapping[str, Any], new_versions: ChannelVersions) -> None:
+        """Tell the values that are new from those that are stored already."""
+        for channel in dict.fromkeys([*new.versions, *values]):
+            version, held = new.versions.get(channel), new.before.get(channel)
+            if channel not in new_versions and held is not None and version is not None and held.version == version:
+                new.kept[channel] = held
+            elif channel in values:
+                new.fresh[channel] = dump_value(self.serde, values[channel], f"channel {channel!r}")
 
-    def _serialize(self, value: Any, name: str) -> Value:
-        # An empty list has no entries that could be told from another value's.
-        if type(value) is list and value:
-            return Value(True, [self._dump(entry, name) for entry in value])
-        return Value(False, [self._dump(value, name)])
+    def _prune_one(self, thread_id: str, strategy: str) -> Program[None]:
+        def deltas(found: StoredCheckpoint) -> Collection[str]:
+            return delta_channels(self.serde, found)
 
-    def _dump(self, value: Any, name: str) -> Part:
-        try:
-            return self.serde.dumps_typed(value)
-        except Exception as error:
-            raise InvalidArgumentError(f"The value of {name} cannot be serialized: {error}") from error
+        def prune() -> Program[None]:
+            if strategy == "delete":
+                return removal.delete_thread(self.table_name, thread_id)
+            return removal.keep_latest(self._reader, thread_id, deltas, self._expiry.now())
 
-    def _tuple(self, found: StoredCheckpoint, config: RunnableConfig | None = None) -> CheckpointTuple:
-        load = self.serde.loads_typed
-        checkpoint = {
-            **load(found.skeleton),
-            "channel_versions": found.versions,
-            "channel_values": {channel: _load(found.values[channel], self.serde) for channel in found.places},
-        }
-        return CheckpointTuple(
-            config or _config(found.line, found.checkpoint_id),
-            cast("Checkpoint", checkpoint),
-            load(found.metadata),
-            _config(found.line, found.parent_id) if found.parent_id else None,
-            [_pending(write, self.serde) for write in found.writes],
-        )
+        return self._prepared(prune)
+
+    def _forget(self, thread_id: str) -> None:
+        self._held.forget(thread_id)
+        self._expiry.forget(thread_id)
 
 
-class _History:
-    """What channels are put together from, while checkpoints are read from the latest backward."""
-
-    def __init__(self, channels: Sequence[str]) -> None:
-        self.open = set(channels)
-        self._writes: dict[str, list[StoredWrite]] = {channel: [] for channel in channels}
-        self._seeds: dict[str, Value] = {}
-
-    def add(self, found: StoredCheckpoint) -> None:
-        for write in reversed(found.writes):
-            if write.channel in self.open:
-                self._writes[write.channel].append(write)
-        seeds = {channel: found.values[channel] for channel in self.open if channel in found.values}
-        self._seeds.update(seeds)
-        self.open -= seeds.keys()
-
-    def load(self, serde: SerializerProtocol) -> Mapping[str, DeltaChannelHistory]:
-        history: dict[str, DeltaChannelHistory] = {}
-        for channel, writes in self._writes.items():
-            entry: DeltaChannelHistory = {"writes": [_pending(write, serde) for write in reversed(writes)]}
-            if channel in self._seeds:
-                entry["seed"] = _load(self._seeds[channel], serde)
-            history[channel] = entry
-        return history
-
-
-class _Places:
-    """Where the values of the last checkpoints are, so that the next ones need not ask."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: OrderedDict[tuple[Line, str], Mapping[str, Held]] = OrderedDict()
-
-    def of(self, line: Line, checkpoint_id: str) -> Mapping[str, Held] | None:
-        with self._lock:
-            return self._held.get((line, checkpoint_id))
-
-    def remember(self, line: Line, checkpoint_id: str, held: Mapping[str, Held]) -> None:
-        with self._lock:
-            self._held[line, checkpoint_id] = held
-            self._held.move_to_end((line, checkpoint_id))
-            while len(self._held) > _REMEMBERED:
-                self._held.popitem(last=False)
-
-    def forget(self) -> None:
-        with self._lock:
-            self._held.clear()
-
-
-class _Prepared:
-    """Pages of a table that is made where the first request finds none."""
-
-    def __init__(self, saver: TablestoreSaver, pages: Pages[StoredCheckpoint]) -> None:
-        self._saver = saver
-        self._pages = pages
-
-    @property
-    def finished(self) -> bool:
-        return self._pages.finished
-
-    def fetch(self) -> Program[Sequence[StoredCheckpoint]]:
-        return self._saver._prepared(self._pages.fetch)  # noqa: SLF001 - a part of it
-
-
-def _load(value: Value, serde: SerializerProtocol) -> Any:
-    entries = [serde.loads_typed(part) for part in value.parts]
-    return entries if value.is_list else entries[0]
-
-
-def _pending(write: StoredWrite, serde: SerializerProtocol) -> PendingWrite:
-    return write.task_id, write.channel, serde.loads_typed(write.value)
-
-
-def _config(line: Line, checkpoint_id: str) -> RunnableConfig:
-    return {
-        "configurable": {
-            "thread_id": line.thread_id,
-            "checkpoint_ns": line.namespace,
-            "checkpoint_id": checkpoint_id,
-        }
-    }
+_CHANNELS = frozenset({"channel_values", "channel_versions"})

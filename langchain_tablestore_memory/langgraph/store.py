@@ -99,7 +99,7 @@ class TablestoreStore(BaseStore):
     agent = create_agent(model, tools, store=store)
     ```
 
-    On the service, the search index is a few seconds behind the table (`wait_until_searchable`). Everything but searches
+    On the service, the search index is a few seconds behind the table (`wait_until_searchable`). All but searches
     with a query sees each write at once, and these never show what was deleted or replaced meanwhile.
 
     Args:
@@ -114,8 +114,8 @@ class TablestoreStore(BaseStore):
         filterable: Fields of values that searches with a query filter by, with their types: `str`, `int`, `float`,
             `bool`, lists of these, and ``"text"``. What is in a dict is named with a period. Searches without a query
             filter by any field.
-        search_type: How searches with a query search where a call does not say: ``"similarity"`` (the default where there
-            is a model), ``"full_text"`` or ``"hybrid"``.
+        search_type: How searches with a query search, where a call does not say: ``"similarity"`` (the default with a
+            model), ``"full_text"`` or ``"hybrid"``.
         hybrid: How hybrid searches combine the two.
         search_index_name: The search index. By default the one that the table has, or `{table_name}_search_index`.
         analyzer: How text is cut into words where the index has to be made; see `tablestore.AnalyzerType`.

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from langchain_tablestore_memory.langgraph.checkpoint_rows import MAX_CARRIED, MAX_REWRITTEN, Place, Run
+from langchain_tablestore_memory.langgraph.checkpoint_rows import Place, Run
 
 Version = str | int | float
 
 Part = tuple[str, bytes]
 """What a serializer makes of an object: what kind it is, and its bytes."""
 
+MAX_REWRITTEN = 4 * 1024
+"""Bytes of a list that is stored whole when it grows, so that the latest checkpoint is read in one request."""
+
+MAX_CARRIED = 256
+"""Bytes of a value that is copied into later checkpoints, so that reading these takes no second request."""
+
 _DIGEST_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Value:
     """The value of a channel, serialized.
 
@@ -33,11 +39,18 @@ class Value:
 
     is_list: bool
     parts: Sequence[Part]
+    _digests: list[bytes] | None = field(default=None, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """Bytes of all parts."""
         return sum(len(data) for _, data in self.parts)
+
+    def digests(self) -> list[bytes]:
+        """What the parts are told by."""
+        if self._digests is None:
+            self._digests = [_digest(part) for part in self.parts]
+        return self._digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +58,32 @@ class Held:
     """A value that is stored.
 
     Attributes:
-        version: Its version.
+        version: Its version; None where none was given.
         place: Where it is.
-        digests: Of a list, what its entries are told by.
+        digests: Of a list, what its entries are told by, one after the other; empty where that is not known.
         value: The value, where it is so small that later checkpoints carry it along.
     """
 
-    version: Version
+    version: Version | None
     place: Place
-    digests: Sequence[bytes] = ()
+    digests: bytes = b""
     value: Value | None = None
 
     @classmethod
-    def of(cls, version: Version, place: Place, value: Value | None) -> Held:
+    def of(cls, version: Version | None, place: Place, value: Value | None) -> Held:
         """What is to be remembered of a value; None where it was not read."""
         if value is None:
             return cls(version, place)
-        digests = [digest(part) for part in value.parts] if value.is_list else ()
-        return cls(version, place, digests, value if value.size <= MAX_CARRIED else None)
+        size = value.size
+        digests = b"".join(value.digests()) if value.is_list and size > MAX_REWRITTEN else b""
+        return cls(version, place, digests, value if size <= MAX_CARRIED else None)
 
-
-def digest(part: Part) -> bytes:
-    """What a part is told by."""
-    return hashlib.blake2b(part[1], digest_size=_DIGEST_BYTES, key=part[0].encode()[:64]).digest()
+    def shared(self, value: Value) -> int:
+        """How many entries are the same at the beginning of both lists."""
+        for number, told in enumerate(value.digests()):
+            if self.digests[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES] != told:
+                return number
+        return len(value.parts)
 
 
 def stored_runs(value: Value, before: Held | None) -> tuple[list[Run], int]:
@@ -82,11 +98,7 @@ def stored_runs(value: Value, before: Held | None) -> tuple[list[Run], int]:
     """
     if before is None or not (value.is_list and before.place.is_list) or value.size <= MAX_REWRITTEN:
         return [], 0
-    same = 0
-    for part, told in zip(value.parts, before.digests, strict=False):
-        if digest(part) != told:
-            break
-        same += 1
+    same = before.shared(value)
     runs = _first(before.place.runs, same)
     while runs and runs[-1].length <= len(value.parts) - same:
         same -= runs.pop().length
@@ -102,3 +114,11 @@ def _first(runs: Sequence[Run], count: int) -> list[Run]:
         taken.append(run._replace(length=min(run.length, count)))
         count -= taken[-1].length
     return taken
+
+
+def _digest(part: Part) -> bytes:
+    kind, data = part
+    told = hashlib.blake2b(kind.encode(), digest_size=_DIGEST_BYTES)
+    told.update(b"\x00")
+    told.update(data)
+    return told.digest()
