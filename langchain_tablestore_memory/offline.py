@@ -183,7 +183,7 @@ def _call(
     answered = any(isinstance(message, ToolMessage) for message in messages[position + 1 :])
     if position < 0 or answered or not tools or choice == "none" or choice is False:
         return None
-    text = messages[position].text
+    text = str(messages[position].text)
     fits = [(_fit(text, tool["function"]), -index) for index, tool in enumerate(tools)]
     best, index = max(fits)
     function = tools[-index]["function"]

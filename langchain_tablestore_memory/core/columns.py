@@ -23,6 +23,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_tablestore_memory.core import tagged_json
+from langchain_tablestore_memory.core.object_state import is_core_text
 from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def encode_metadata(metadata: Mapping[str, Any], *, reserved: Collection[str] = 
     for key, value in items:
         if type(key) is not str:
             raise InvalidArgumentError(f"metadata has a key of type {type(key).__name__}; keys are plain str.")
+        if is_core_text(type(value)):
+            value = str(value)  # noqa: PLW2901 - what LangChain itself does where a message takes one
         if (
             is_metadata_column(key, reserved=reserved)
             and _fits_column(key, value)

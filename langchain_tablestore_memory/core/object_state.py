@@ -73,6 +73,11 @@ def core_label(cls: type) -> str | None:
     return label if _core_classes().get(label) is cls else None
 
 
+def is_core_text(cls: type) -> bool:
+    """Whether this is what `message.text` gives: to everybody a str, of a class that only bears with older callers."""
+    return cls.__name__ == "TextAccessor" and issubclass(cls, str) and cls.__module__.startswith("langchain_core.")
+
+
 def core_class(label: str) -> type | None:
     """The class that `core_label` calls so."""
     return _core_classes().get(label) if label.startswith(_CORE_PREFIX) else None

@@ -6,7 +6,7 @@ that looks like a tag itself is written as one too, so nothing is ever mistaken.
 then text and time are those of plain `orjson`.
 
 Nothing is converted to something similar: a value of an unknown type, a subclass of a known one among them,
-is refused with the path to it. Nothing is imported, called or unpickled because stored text says so: besides
+is refused with the path to it. (One exception: `message.text` of LangChain is stored as the str that it stands for.) Nothing is imported, called or unpickled because stored text says so: besides
 the types of this module, only classes that the caller passes as `types` are restored.
 """
 
@@ -31,6 +31,7 @@ from langchain_tablestore_memory.core.object_state import (
     core_class,
     core_label,
     dataclass_state,
+    is_core_text,
     is_restorable,
     labels_of,
     model_state,
@@ -257,8 +258,10 @@ class _Packer:
             raise error.within(f".{name}") from None
         return packed
 
-    def _pack_object(self, value: Any, depth: int) -> dict[str, Any]:
+    def _pack_object(self, value: Any, depth: int) -> Any:
         kind = type(value)
+        if is_core_text(kind):
+            return self.pack(str(value), depth)
         if kind.__module__.partition(".")[0] == "numpy":
             return _pack_numpy(value)
         label = self.labels.get(kind) or core_label(kind)

@@ -11,6 +11,7 @@ import pytest
 import tablestore
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
 from tablestore_for_agent_memory.base.common import MetaType as PeerMetaType
 
 from langchain_tablestore_memory.core.columns import (
@@ -161,6 +162,14 @@ def test_numbers_that_no_column_holds():
 def test_numpy_scalars_stay_what_they_are():
     returned = round_trip({"a": np.float64(1.5), "b": np.int64(3)})
     assert [type(value) for value in returned.values()] == [np.float64, np.int64]
+
+
+def test_the_text_of_a_message_is_text():
+    text = AIMessage("tea").text
+    columns = encode_metadata({"said": text, "all": [text, {"x": text}]})
+    assert columns[0] == ("said", "tea")
+    assert type(columns[0][1]) is str
+    assert decode_metadata(dict(columns)) == {"all": ["tea", {"x": "tea"}], "said": "tea"}
 
 
 def test_columns_of_other_tools_are_read_unchanged():
