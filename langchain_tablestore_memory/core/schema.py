@@ -34,6 +34,7 @@ _READY_WITHIN = 90.0
 _POLL_INTERVAL = 0.5
 
 _ALREADY_EXISTS = "OTSObjectAlreadyExist"
+_WRONG_KEY = "OTSInvalidPK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +184,16 @@ def with_table(connection: Connection, schema: TableSchema, make: Callable[[Tabl
 
 
 def with_tables(connection: Connection, schemas: tuple[TableSchema, ...], make: Callable[[], Program[T]]) -> Program[T]:
-    """Run a program; where it meets a missing table, make the tables and run it again."""
+    """Run a program; where it meets a missing table, make the tables and run it again.
+
+    Raises:
+        SchemaMismatchError: It meets a table with another primary key.
+    """
     try:
         return (yield from make())
     except ServiceError as error:
-        if not is_missing_table(error):
+        # Looking at a table whose key the service refuses says what it is.
+        if not is_missing_table(error) and error.code != _WRONG_KEY:
             raise
     for schema in schemas:
         yield from ensure_table(connection, schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     import tablestore
 
     from langchain_tablestore_memory.core.search_fields import Filterable
+
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
+"""Names of up to 255 characters are allowed; those of the indexes are made of it."""
 
 
 class TablestoreStore(BaseStore):
@@ -144,9 +148,9 @@ class TablestoreStore(BaseStore):
         clock: Callable[[], int] = microseconds_timestamp,
     ) -> None:
         self._connection = Connection.of(connection)
-        self.ttl_config = None if ttl is None else ttl.copy()
         lifetimes = Lifetimes.of(ttl)
-        table = ItemTable(self._connection, table_name)
+        self.ttl_config = None if ttl is None else ttl.copy()
+        table = ItemTable(self._connection, _checked_name(table_name))
         batch_size = check_count(embedding_batch_size, "embedding_batch_size")
         texts = None if index is None else TextSettings.of(index, batch_size)
         searched = None
@@ -245,8 +249,11 @@ class TablestoreStore(BaseStore):
             EmbeddingError: The model failed; nothing is written.
             WriteError: Some items are not known to be written; it names them.
         """
+        given: Any = ops
+        if not isinstance(given, Iterable):
+            raise InvalidArgumentError(f"ops is a {type(given).__name__}. Give a list of operations.")
         batch = Batch(self._parts)
-        for op in ops:
+        for op in given:
             batch.add(op)
         return (yield from batch.run())
 
@@ -468,3 +475,12 @@ class _Clock:
             first = max(self.now(), self._last + 1)
             self._last = first + count - 1
             return first
+
+
+def _checked_name(table_name: Any) -> str:
+    if not isinstance(table_name, str) or not _TABLE_NAME.fullmatch(table_name):
+        raise ConfigurationError(
+            f"table_name is {table_name!r}. Names begin with a letter or underscore and hold letters, digits and "
+            "underscores, 1 to 240 of them."
+        )
+    return table_name

@@ -135,8 +135,7 @@ class Batch:
         prefix = check_namespace(op.namespace_prefix)
         wanted = ItemFilter.of(op.filter)
         offset, limit = check_number(op.offset, "offset"), check_number(op.limit, "limit")
-        if op.query is not None and not isinstance(op.query, str):
-            raise InvalidArgumentError(f"query is a {type(op.query).__name__}. Give a str.")
+        _check_query(op.query)
         index = self.parts.index
         if index is None and (search_type is not None or hybrid is not None):
             raise InvalidArgumentError(
@@ -150,10 +149,11 @@ class Batch:
             return ItemQuery(prefix, wanted, offset, limit, refresh=op.refresh_ttl)
         if wanted is not None:
             index.check_filter(wanted)
-        how = check_search_type(search_type or self.parts.search_type, by_meaning=index.texts.embedder is not None)
-        query = ItemQuery(
-            prefix, wanted, offset, limit, op.query, how, check_hybrid(hybrid or self.parts.hybrid), op.refresh_ttl
+        how = check_search_type(
+            self.parts.search_type if search_type is None else search_type, by_meaning=index.texts.embedder is not None
         )
+        settings = self.parts.hybrid if hybrid is None else check_hybrid(hybrid)
+        query = ItemQuery(prefix, wanted, offset, limit, op.query, how, settings, op.refresh_ttl)
         query.check()
         return query
 
@@ -289,6 +289,19 @@ def _identity(namespace: Any, key: Any, *, new: bool = False) -> tuple[Namespace
     if size > MAX_KEY_BYTES:
         raise InvalidArgumentError(f"The key takes {size} bytes in UTF-8. Tablestore allows {MAX_KEY_BYTES}.")
     return checked, str.__str__(key)
+
+
+def _check_query(query: Any) -> None:
+    if query is None:
+        return
+    if not isinstance(query, str):
+        raise InvalidArgumentError(f"query is a {type(query).__name__}. Give a str.")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"query has a lone surrogate at position {error.start}. No stored text has one."
+        ) from None
 
 
 def _checked(vector: Any, dimension: int) -> Any:

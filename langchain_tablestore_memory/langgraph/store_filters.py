@@ -172,8 +172,8 @@ def _field(name: str, operand: Any) -> ItemFilter:
 
 
 def _operator(name: str, operator: Any, value: Any) -> ItemFilter:
-    if operator in {"$eq", "$ne"} and (value is None or isinstance(value, list | tuple)):
-        equal = _field(name, value)
+    if operator in {"$eq", "$ne"} and (value is None or isinstance(value, list | tuple | Mapping)):
+        equal = _is_none(name) if value is None else _is_whole(name, value)
         return equal if operator == "$eq" else _not(equal)
     if operator == "$not" and isinstance(value, Mapping):
         return _not(_field(name, value))
@@ -205,6 +205,41 @@ def _is_list(name: str, elements: Sequence[Any]) -> ItemFilter:
     known = [element for element in elements if isinstance(element, str | int | float)]
     tree = Filters.contains_all(name, known) if known else Filters.all()
     return ItemFilter(tree, check, is_exact=False, fields=frozenset({name}))
+
+
+def _is_whole(name: str, whole: Any) -> ItemFilter:
+    """The field equals a list or a dict, in all its depth."""
+    _check_plain(name, whole)
+
+    def check(value: Mapping[str, Any]) -> bool:
+        fields = ValueFields(value)
+        return name in fields and _is_equal(fields[name], whole)
+
+    return ItemFilter(Filters.all(), check, is_exact=False, fields=frozenset({name}))
+
+
+def _check_plain(name: str, wanted: Any) -> None:
+    """Refuse what no value is compared with."""
+    if isinstance(wanted, Mapping):
+        for item in wanted.values():
+            _check_plain(name, item)
+    elif isinstance(wanted, list | tuple):
+        for item in wanted:
+            _check_plain(name, item)
+    else:
+        filters.parse({name: {"$eq": wanted}})
+
+
+def _is_equal(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return (
+            isinstance(found, Mapping)
+            and found.keys() == wanted.keys()
+            and all(_is_equal(found[key], item) for key, item in wanted.items())
+        )
+    if isinstance(wanted, list | tuple):
+        return isinstance(found, list | tuple) and len(found) == len(wanted) and all(map(_is_equal, found, wanted))
+    return filters.matches(Filters.eq(_ELEMENT, wanted), {_ELEMENT: found})
 
 
 def _is_dict(name: str) -> ItemFilter:

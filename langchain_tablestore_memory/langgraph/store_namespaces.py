@@ -127,7 +127,12 @@ class Listing:
         Raises:
             InvalidArgumentError: A number is out of range, or a condition is none.
         """
-        conditions = tuple(op.match_conditions or ())
+        given: Any = op.match_conditions or ()
+        if not isinstance(given, tuple | list) or not all(isinstance(each, MatchCondition) for each in given):
+            raise InvalidArgumentError(
+                'match_conditions is no tuple of MatchCondition. Give (MatchCondition("prefix", ("users",)),).'
+            )
+        conditions: Sequence[MatchCondition] = tuple(given)
         for condition in conditions:
             if condition.match_type not in _MATCHES:
                 raise InvalidArgumentError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from langgraph.store.base import IndexConfig, ensure_embeddings, get_text_at_path, tokenize_path
 
+from langchain_tablestore_memory.core.vectors import MAX_DIMENSION
 from langchain_tablestore_memory.embedders import Embedder
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 
@@ -53,7 +54,9 @@ class TextSettings:
         if unknown:
             raise ConfigurationError(f"index has {', '.join(map(repr, unknown))}. There are: {', '.join(_KEYS)}.")
         model: Any = config.get("embed")
-        dimension = config.get("dims")
+        dimension: Any = config.get("dims")
+        if dimension is not None and (type(dimension) is not int or not 1 <= dimension <= MAX_DIMENSION):
+            raise ConfigurationError(f'index["dims"] is {dimension!r}. Give an int from 1 to {MAX_DIMENSION}.')
         if model is None:
             if dimension is not None:
                 raise ConfigurationError(
