@@ -14,6 +14,7 @@ _BENCHMARKS = {
     "memories": "long-term memory with 10,000 memories of one user",
     "ingest": "documents with vectors over HTTP, against langchain-community and tablestore-for-agent-memory",
     "retrieval": "searches of up to 100,000 documents, embedded, against langchain-chroma and InMemoryVectorStore",
+    "checkpoints": "LangGraph's checkpoints on a file, against SqliteSaver and AsyncSqliteSaver",
     "imports": "import time, against langchain-core and tablestore",
 }
 

@@ -21,8 +21,8 @@ from tablestore import (
 
 from langchain_tablestore_memory.core.columns import check_row_size, row_size
 from langchain_tablestore_memory.core.failures import Failure
-from langchain_tablestore_memory.core.programs import Attempt, Program, RetryPolicy, Sleep, Together
-from langchain_tablestore_memory.errors import AuthenticationError, PermissionDeniedError, WriteError
+from langchain_tablestore_memory.core.programs import Attempt, Call, Program, RetryPolicy, Sleep, Together
+from langchain_tablestore_memory.errors import AuthenticationError, PermissionDeniedError, ServiceError, WriteError
 
 MAX_ROWS = 200
 """Rows in one BatchWriteRow request (reference: limits of the service)."""
@@ -209,6 +209,33 @@ class WriteRows:
                     else:
                         failures.append((row, Failure.of_code(result.error_code, result.error_message)))
         return failures
+
+
+_APIS = {PutRowItem: "put_row", UpdateRowItem: "update_row", DeleteRowItem: "delete_row"}
+
+
+def write_row(row: RowWrite) -> Program[None]:
+    """Write one row that is harmless to write again, by the call that is made for it: cheaper than a batch of one.
+
+    Raises:
+        WriteError: It is not known to be stored.
+        AuthenticationError: The credentials were refused; it is not stored.
+        PermissionDeniedError: The access key may not write; it is not stored.
+    """
+    assert row.repeat is None
+    try:
+        yield Call(_APIS[type(row.item)], row.table, row.item.row, row.item.condition)
+    except (AuthenticationError, PermissionDeniedError):
+        raise
+    except ServiceError as error:
+        raise WriteError(
+            f"It is not known whether {row.name} is stored. {error} Writing it again is harmless.",
+            failed=[row.name],
+            api=error.api,
+            code=error.code,
+            status=error.status,
+            request_id=error.request_id,
+        ) from error
 
 
 def write_rows(rows: Sequence[RowWrite]) -> Program[WriteOutcome]:

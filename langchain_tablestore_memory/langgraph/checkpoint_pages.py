@@ -160,7 +160,8 @@ class CheckpointPages:
             lambda row: row,
             backward=True,
             page_size=self._page_size,
-            condition=_WITHOUT_PIECES,
+            # Within a line, pieces are in another range.
+            condition=None if self._start[1] == self._end[1] else _WITHOUT_PIECES,
         )
         rows = yield from scan.fetch()
         self._start = scan.position

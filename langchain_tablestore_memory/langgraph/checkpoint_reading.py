@@ -16,7 +16,6 @@ from langchain_tablestore_memory.langgraph.checkpoint_records import (
 from langchain_tablestore_memory.langgraph.checkpoint_rows import (
     BUNDLES,
     DATA,
-    PARENT,
     PATH,
     PIECE,
     Item,
@@ -195,7 +194,7 @@ def _decode(group: Sequence[StoredRow], data: Mapping[Pieces, bytes]) -> StoredC
     checkpoint = StoredCheckpoint(
         Line.of(own),
         checkpoint_id,
-        own.columns.get(PARENT),
+        described["parent"],
         max(written(row) for row in group),
         parts[0],
         parts[1],

@@ -10,7 +10,14 @@ from tablestore import Condition, RowExistenceExpectation
 from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import read_rows
-from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, put_row, update_row, write_rows
+from langchain_tablestore_memory.core.writes import (
+    RowWrite,
+    column_unchanged,
+    put_row,
+    update_row,
+    write_row,
+    write_rows,
+)
 from langchain_tablestore_memory.errors import WriteError
 from langchain_tablestore_memory.langgraph.bundles import bundle
 from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader, writes_of
@@ -19,7 +26,6 @@ from langchain_tablestore_memory.langgraph.checkpoint_rows import (
     COUNT,
     DATA,
     MAX_IN_ROW,
-    PARENT,
     PATH,
     PIECE_BYTES,
     RUN,
@@ -76,7 +82,7 @@ class CheckpointWriter:
         row = draft.row(_ABSENT)
         yield from write_rows(draft.pieces.writes)
         try:
-            yield from write_rows([row, session.first] if session else [row])
+            yield from write_rows([row, session.first]) if session else write_row(row)
         except WriteError as error:
             if error.code != CONFLICT:
                 raise
@@ -129,7 +135,7 @@ class CheckpointWriter:
         if not regular:
             row = update_row(self._table, key, columns, name=name)
             yield from write_rows(pieces.writes)
-            yield from write_rows([row])
+            yield from write_row(row)
             return
         known: dict[str, Any] = {}
         nothing_else = len(regular) == len(writes)
@@ -142,7 +148,7 @@ class CheckpointWriter:
             )
             yield from write_rows(pieces.writes)
             try:
-                yield from write_rows([row])
+                yield from write_row(row)
             except WriteError as error:
                 if error.code != CONFLICT:
                     raise
@@ -204,9 +210,9 @@ class _Draft:
         """The checkpoint's row."""
         new = self._new
         places = {channel: _written(place, new.checkpoint_id) for channel, place in self._places.items()}
-        described = bundle_parts(self._parts, versions=dict(new.versions), values=places)
+        described = bundle_parts(self._parts, parent=new.parent_id, versions=dict(new.versions), values=places)
         columns = [self.pieces.column(DATA, described), (WRITTEN, self._now)]
-        columns += [(name, value) for name, value in ((PARENT, new.parent_id), (RUN, new.run_id)) if value]
+        columns += [(RUN, new.run_id)] if new.run_id else []
         key = new.line.checkpoint(new.checkpoint_id)
         return put_row(self._table, key, columns, name=f"checkpoint {new.checkpoint_id!r}", condition=condition)
 
