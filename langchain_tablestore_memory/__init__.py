@@ -60,8 +60,9 @@ if TYPE_CHECKING:
     )
     from langchain_tablestore_memory.filters import Filters
     from langchain_tablestore_memory.history_entries import HistoryEntry, HistoryHit, HistoryPage
-    from langchain_tablestore_memory.langgraph import TablestoreSaver
+    from langchain_tablestore_memory.langgraph import TablestoreSaver, TablestoreStore
     from langchain_tablestore_memory.long_term_memory import LongTermMemory, MemoryPage
+    from langchain_tablestore_memory.middleware import MemoryMiddleware, TranscriptMiddleware
     from langchain_tablestore_memory.offline import OfflineChatModel
     from langchain_tablestore_memory.offline_embeddings import OfflineEmbeddings
     from langchain_tablestore_memory.retrievers import TablestoreRetriever
@@ -105,7 +106,8 @@ _MODULES = {
     "filters": ("Filters",),
     "long_term_memory": ("LongTermMemory", "MemoryPage"),
     "history_entries": ("HistoryEntry", "HistoryHit", "HistoryPage"),
-    "langgraph": ("TablestoreSaver",),
+    "langgraph": ("TablestoreSaver", "TablestoreStore"),
+    "middleware": ("MemoryMiddleware", "TranscriptMiddleware"),
     "offline": ("OfflineChatModel",),
     "offline_embeddings": ("OfflineEmbeddings",),
     "retrievers": ("TablestoreRetriever",),
@@ -133,6 +135,7 @@ __all__ = [
     "KnowledgeStore",
     "LongTermMemory",
     "Memory",
+    "MemoryMiddleware",
     "MemoryNotFoundError",
     "MemoryPage",
     "MemoryStore",
@@ -157,8 +160,10 @@ __all__ = [
     "TablestoreMemoryError",
     "TablestoreRetriever",
     "TablestoreSaver",
+    "TablestoreStore",
     "TablestoreVectorStore",
     "TimeRange",
+    "TranscriptMiddleware",
     "UnavailableError",
     "WriteError",
     "connect",

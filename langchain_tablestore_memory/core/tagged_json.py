@@ -6,8 +6,9 @@ that looks like a tag itself is written as one too, so nothing is ever mistaken.
 then text and time are those of plain `orjson`.
 
 Nothing is converted to something similar: a value of an unknown type, a subclass of a known one among them,
-is refused with the path to it. (One exception: `message.text` of LangChain is stored as the str that it stands for.) Nothing is imported, called or unpickled because stored text says so: besides
-the types of this module, only classes that the caller passes as `types` are restored.
+is refused with the path to it. Only `message.text` of LangChain is stored as the str that it stands for.
+Nothing is imported, called or unpickled because stored text says so: besides the types of this module, only
+classes that the caller passes as `types` are restored.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize(("name", "package"), [("TablestoreSaver", "langgraph")])
+@pytest.mark.parametrize(("name", "package"), [("TablestoreStore", "langgraph"), ("TranscriptMiddleware", "langchain")])
 def test_the_extra_is_named(name, package):
     code = f"import sys; sys.modules[{package!r}] = None\nfrom langchain_tablestore_memory import {name}"
     result = run(code)
