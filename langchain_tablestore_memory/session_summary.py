@@ -10,6 +10,7 @@ from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.ranges import collect
 from langchain_tablestore_memory.core.records import Order
 from langchain_tablestore_memory.core.schema import with_tables
+from langchain_tablestore_memory.core.session_rows import WriteToken
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import RowWrite, WriteOutcome, write_rows
 from langchain_tablestore_memory.errors import ServiceError, SessionNotFoundError, WriteError
@@ -61,7 +62,7 @@ class SessionSummary:
         opening: str | None,
         preview: str | None,
         title: str | None = None,
-        tokens: tuple[str | None, str] | None = None,
+        token: WriteToken | None = None,
     ) -> RowWrite:
         """The write that goes with new messages; see `SessionRegistry.activity`."""
         return self._registry.activity(
@@ -72,7 +73,7 @@ class SessionSummary:
             opening=opening,
             preview=preview,
             title=title,
-            tokens=tokens,
+            token=token,
         )
 
     def write(self, rows: Sequence[RowWrite]) -> Program[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_tablestore_memory.core.checks import check_id, check_time
@@ -43,6 +44,22 @@ _EXCERPT = 80
 _KEY = ("user_id", "session_id")
 _RESERVED = frozenset({*_KEY, UPDATE_TIME})
 _METADATA_COLUMNS = (METADATA_COLUMN, *continuation_columns(METADATA_COLUMN))
+
+
+@dataclass(frozen=True, slots=True)
+class WriteToken:
+    """Marks a write of a session's row, so that whoever wrote before can tell that it is not the last one any more.
+
+    Attributes:
+        token: What marks this write; no other one is marked so.
+        known: What marked the last write that is known; None where there was none.
+        checked: Whether to write only where that is still the last one. Such a write is harmless to repeat, and counts
+            exactly once.
+    """
+
+    token: str
+    known: str | None
+    checked: bool = True
 
 
 def session_schema(

@@ -43,6 +43,7 @@ from langchain_tablestore_memory.core.session_rows import (
     PREVIEW,
     TITLE,
     UPDATE_TIME,
+    WriteToken,
     check_title,
     conversation_in,
     decode_session,
@@ -418,7 +419,7 @@ class SessionRegistry:
         opening: str | None,
         preview: str | None,
         title: str | None = None,
-        tokens: tuple[str | None, str] | None = None,
+        token: WriteToken | None = None,
     ) -> RowWrite:
         """The write that goes with new messages: the session is made or moved to the top of the list.
 
@@ -430,8 +431,7 @@ class SessionRegistry:
             opening: The text of the first message of the conversation, where it is among them.
             preview: The text of the last message.
             title: A name to give to the session.
-            tokens: The token of the last write that is known, None where there was none, and one for this write. It
-                fails where another one was written since. So it is harmless to repeat, and counts exactly once.
+            token: What marks this write, for those who have to know whether others have written since.
         """
         columns: dict[str, Any] = {UPDATE_TIME: microseconds_timestamp(), CONVERSATION: conversation}
         if opening:
@@ -441,9 +441,11 @@ class SessionRegistry:
         if title is not None:
             columns[TITLE] = check_title(title)
         condition = None
-        if tokens is not None:
-            known, columns[LAST_WRITE] = tokens
-            condition = Condition(RowExistenceExpectation.IGNORE, column_unchanged({LAST_WRITE: known}, LAST_WRITE))
+        checked = token is not None and token.checked
+        if token is not None:
+            columns[LAST_WRITE] = token.token
+            unchanged = column_unchanged({LAST_WRITE: token.known}, LAST_WRITE)
+            condition = Condition(RowExistenceExpectation.IGNORE, unchanged if checked else None)
         write = update_row(
             self.table_name,
             session_key(user_id, session_id),
@@ -452,7 +454,7 @@ class SessionRegistry:
             name=session_name(session_id),
             condition=condition,
         )
-        return write if tokens is None else replace(write, repeat=None)
+        return replace(write, repeat=None) if checked else write
 
     def summarize(self, user_id: str, session_id: str, *, opening: str | None, preview: str | None) -> Program[int]:
         """Bring the opening, the preview and the message count up to date after messages were changed or deleted."""

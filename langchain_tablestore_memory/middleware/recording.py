@@ -17,11 +17,10 @@ from langchain_tablestore_memory.core.conversations import conversation_of
 from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.message_rows import SOURCE, message_keys
 from langchain_tablestore_memory.core.messages import MessageStore
-from langchain_tablestore_memory.core.programs import Program, Sleep, Together
-from langchain_tablestore_memory.core.ranges import StoredRow
+from langchain_tablestore_memory.core.programs import Program, Together
+from langchain_tablestore_memory.core.ranges import StoredRow, collect
 from langchain_tablestore_memory.core.records import Message
-from langchain_tablestore_memory.core.session_rows import LAST_WRITE, MESSAGE_COUNT, OPENING, session_name
-from langchain_tablestore_memory.core.session_table import UPDATE_ATTEMPTS
+from langchain_tablestore_memory.core.session_rows import LAST_WRITE, MESSAGE_COUNT, OPENING, WriteToken
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import RowWrite, write_rows
 from langchain_tablestore_memory.drafts import EARLIEST, Places, Tail, make_drafts
@@ -105,6 +104,8 @@ class ThreadRecord:
         self._tail: Tail | None = None
         self._last_write: str | None = None
         self._others_wrote = False
+        # Whether the session's count may differ from the number of messages.
+        self._miscounted = False
 
     def record(self, messages: Sequence[BaseMessage], *, just_made: bool = False) -> Program[None]:
         """Record those messages that are new, and what a recorded one has become as long as nothing follows it.
@@ -160,6 +161,10 @@ class ThreadRecord:
         missing = [] if complete else [str(message.id) for message in new if message.id not in latest]
         times = {**latest, **(yield from self._store.table.latest_times(self._conversation, missing))}
         self._tail = self._seen_tail(row, latest, messages, complete=complete)
+        if latest and (row is None or MESSAGE_COUNT not in row.columns):
+            # Other tools write messages and count none; who has just begun to record counts them in a moment.
+            rows = yield from collect(self._store.list_from(self._conversation, None, limit=1))
+            self._miscounted = any(each.body is None for each in rows)
         self._last_write = None if row is None else row.columns.get(LAST_WRITE)
         self._others_wrote = False
         self._remember_found(messages, times)
@@ -175,8 +180,7 @@ class ThreadRecord:
             known={},
             empty=complete and not latest,
             untitled=not entitled or (complete and len(there) == len(latest) and not texts_of(there, HumanMessage)),
-            # Other tools write messages and count none.
-            foreign=bool(latest) and (row is None or MESSAGE_COUNT not in row.columns),
+            foreign=False,
         )
 
     def _remember_found(self, messages: Sequence[BaseMessage], times: Mapping[str, int]) -> None:
@@ -213,7 +217,7 @@ class ThreadRecord:
         except BaseException:
             # Also where the caller was cancelled or interrupted.
             self._places.unsettled.update({name: draft.create_time or 0 for name, draft in drafts.items()})
-            self._others_wrote, self._tail.foreign = True, True
+            self._others_wrote = self._miscounted = True
             raise
         for message in new:
             message_id = str(message.id)
@@ -222,60 +226,63 @@ class ThreadRecord:
         self._tail.empty = False
         if texts_of(new, HumanMessage):
             self._tail.untitled = False
-        if self._tail.foreign:
+        if self._miscounted:
             yield from self._summary.recount()
-            self._tail.foreign = False
+            self._miscounted = False
 
     def _write_once(
         self, new: Sequence[BaseMessage], drafts: Mapping[str, Message], *, preview: str | None, just_made: bool
     ) -> Program[None]:
         """Write messages and their session, also where others write at the same time."""
-        assert self._tail is not None
         count = sum(SOURCE not in draft.metadata for draft in drafts.values())
-        rows: Sequence[RowWrite] = self._store.writes([*drafts.values()])
-        for attempt in range(1, UPDATE_ATTEMPTS + 1):
-            opening = opening_of(new, untitled=self._tail.untitled, empty=self._tail.empty)
-            tokens = (self._last_write, uuid.uuid4().hex)
-            session = self._summary.activity(new_messages=count, opening=opening, preview=preview, tokens=tokens)
-            try:
-                yield from self._summary.write([*rows, session])
-            except WriteError as error:
-                if error.code != CONFLICT or error.failed != (session.name,):
-                    raise
-            else:
-                self._last_write = tokens[1]
-                return
-            # The messages are stored.
-            rows = []
-            row = yield from self._registry.table.read(self._thread_id, self._user_id)
-            self._last_write = None if row is None else row.columns.get(LAST_WRITE)
-            if self._last_write == tokens[1]:
-                # It was carried out, and only the answer was lost.
-                return
-            self._others_wrote = True
-            if row is None:
-                # The session was deleted meanwhile: it begins anew.
-                self._tail.untitled = self._tail.empty = True
-            if not just_made and (yield from self._merge_doubles(drafts)):
-                self._tail.foreign, count = True, 0
-            yield Sleep(self._registry.table.connection.retry.delay(attempt))
-        name = session_name(self._thread_id)
-        raise WriteError(
-            f"{name} was changed by others each time it was to be updated. Its messages are stored. Try again.",
-            failed=[name],
-            stored=[row.name for row in self._store.writes([*drafts.values()])],
-            api="batch_write_row",
-        )
+        token = uuid.uuid4().hex
+        session = self._session(new, count, preview, WriteToken(token, self._last_write))
+        try:
+            yield from self._summary.write([*self._store.writes([*drafts.values()]), session])
+        except WriteError as error:
+            if error.code != CONFLICT or error.failed != (session.name,):
+                raise
+            # The messages are stored. Where only an answer was lost, the session is as well.
+            if not (yield from self._wrote_last(token)):
+                if not just_made:
+                    count -= yield from self._merge_doubles(drafts)
+                session = self._session(new, count, preview, WriteToken(token, None, checked=False))
+                if (yield from self._summary.write([session])):
+                    self._miscounted = True
+        self._last_write = token
 
-    def _merge_doubles(self, drafts: Mapping[str, Message]) -> Program[bool]:
-        """Of messages that others recorded at the same time, leave the earliest. Returns whether there were any."""
+    def _session(self, new: Sequence[BaseMessage], count: int, preview: str | None, token: WriteToken) -> RowWrite:
+        assert self._tail is not None
+        opening = opening_of(new, untitled=self._tail.untitled, empty=self._tail.empty)
+        return self._summary.activity(new_messages=count, opening=opening, preview=preview, token=token)
+
+    def _wrote_last(self, token: str) -> Program[bool]:
+        """Whether a write of this token was the session's last one. If not, others have written since."""
+        assert self._tail is not None
+        row = yield from self._registry.table.read(self._thread_id, self._user_id)
+        if row is not None and row.columns.get(LAST_WRITE) == token:
+            return True
+        self._others_wrote = True
+        if row is None:
+            # The session was deleted meanwhile: it begins anew.
+            self._tail.untitled = self._tail.empty = True
+        return False
+
+    def _merge_doubles(self, drafts: Mapping[str, Message]) -> Program[int]:
+        """Of messages that others recorded at the same time, leave the earliest. Returns how many others counted."""
         found = yield Together([self._store.table.times_of(self._conversation, name) for name in drafts])
         doubles: list[RowWrite] = []
+        counted = 0
         for (name, draft), times in zip(drafts.items(), found, strict=True):
             doubles += [self._store.table.delete(message_keys(self._conversation, each, name)) for each in times[1:]]
-            draft.create_time = times[0] if times else draft.create_time
+            if len(times) > 1 and times[0] == draft.create_time:
+                # Whether the others counted it depends on who wrote the session first.
+                self._miscounted = True
+            elif len(times) > 1:
+                counted += SOURCE not in draft.metadata
+                draft.create_time = times[0]
         yield from write_rows(doubles)
-        return bool(doubles)
+        return counted
 
     # What recorded messages become
 
