@@ -151,6 +151,55 @@ def test_data_of_other_packages_moves_in(execute):
     assert {line.split()[0] for line in cell_with(notebook, "as target").splitlines()} == {"moved", "old-chat"}
 
 
+# agent.ipynb, langgraph_store.ipynb
+
+
+def test_an_agents_threads_are_trimmed_listed_resumed_and_remembered(execute):
+    notebook, _ = execute("agent.ipynb")
+    kept = cell_with(notebook, "get_state(config)").splitlines()
+    in_state, said = map(int, re.findall(r"\d+", kept[0]))
+    assert in_state < 10 < said == 20
+    assert kept[1:5] == [
+        "human  My name is Ada and I live in Hangzhou.",
+        "ai     Nice to meet you, Ada. Noted: You live in Hangzhou.",
+        "human  What is the weather in Hangzhou?",
+        "ai     ['weather']",
+    ]
+    assert cell_with(notebook, "store.search") == (
+        "('users', 'ada', 'notes') {'text': 'Take a note: buy Longjing tea'}\n"
+    )
+    listed = cell_with(notebook, "def show(user)").splitlines()[-2:]
+    assert [line.partition(")")[0] for line in listed] == [
+        "t2: What is Dongpo pork? (2 messages",
+        "t1: My name is Ada and I live in Hangzhou. (20 messages",
+    ]
+    _, _, known, _, unknown = cell_with(notebook, "memory.list").splitlines()
+    assert known == "  -> From what I was given: Please remember that I am allergic to peanuts."
+    assert unknown.startswith("  -> You have not told me")
+    assert cell_with(notebook, "subprocess.run").split("\n\n")[0] == "Your name is Bo."
+    assert "(6 messages)" in cell_with(notebook, "subprocess.run")
+    assert cell_with(notebook, "agent.ainvoke").splitlines()[-1] == "['我叫什么名字？', '你叫Bo。']"
+    assert re.fullmatch(r"\d+ steps; Your name is Bo\.\n1 left\n", cell_with(notebook, "saver.prune"))
+    assert cell_with(notebook, "connection.close()").startswith("t1: ")
+
+
+def test_a_store_finds_by_place_content_meaning_and_words(execute):
+    notebook, _ = execute("langgraph_store.ipynb")
+    assert cell_with(notebook, "languages").splitlines()[-1] == "1816 True None"
+    assert cell_with(notebook, "list_namespaces").splitlines()[-1] == "3 0"
+    plain = [line.split()[:1] for line in cell_with(notebook, "def show(items)").splitlines()]
+    assert plain == [["a1"], ["a2"], ["a3"], [], ["a3"], ["a4"], [], ["a1"]]
+    found = [line.split()[:1] for line in cell_with(notebook, '雷峰塔", search_type').splitlines()]
+    assert found[:4] == [["a3"], ["a4"], [], ["a4"]]
+    assert found[5:] == [["a3"], ["a2"]]
+    assert cell_with(notebook, "store.batch") == "[2, 0, 1]"
+    assert cell_with(notebook, "sweep_ttl") == "{'eur': 7.7}\nNone 1\n"
+    assert cell_with(notebook, "runtime.store.asearch") == "'Dongpo pork is braised for hours.'"
+    refused = [line.partition(":")[0] for line in cell_with(notebook, "except ValueError").splitlines()]
+    assert refused == ["InvalidNamespaceError", "InvalidArgumentError", "FilterError"]
+    assert cell_with(notebook, "connection.close()") == "None\n"
+
+
 # rag.ipynb
 
 
