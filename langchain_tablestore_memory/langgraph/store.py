@@ -35,6 +35,7 @@ from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.records import MetadataFilter, microseconds_timestamp
 from langchain_tablestore_memory.core.schema import drop_table, ensure_table
 from langchain_tablestore_memory.core.search_index import (
+    SearchIndexSchema,
     drop_search_indexes,
     ensure_search_index,
     wait_until_synced,
@@ -207,10 +208,11 @@ class TablestoreStore(BaseStore):
 
     def _drop(self) -> Program[None]:
         """Delete the table with all items, and its search indexes. A missing one is fine."""
-        table = self._parts.table
-        if self._parts.index is not None:
-            yield from drop_search_indexes(self._connection, self._parts.index.any_schema)
-        yield from drop_table(self._connection, table.schema)
+        schema, index = self._parts.table.schema, self._parts.index
+        # Others may have made an index that this store does not use.
+        searched = SearchIndexSchema(schema, None, ()) if index is None else index.known_schema
+        yield from drop_search_indexes(self._connection, searched)
+        yield from drop_table(self._connection, schema)
 
     drop, adrop = operation(_drop)
 

@@ -99,9 +99,9 @@ class ItemIndex:
             self._schema = checked
 
     @property
-    def any_schema(self) -> SearchIndexSchema:
-        """The index as it is wanted, without the dimension of vectors."""
-        return self._schema_for(None)
+    def known_schema(self) -> SearchIndexSchema:
+        """The index as it is wanted, without vectors where their dimension is not known yet."""
+        return self._schema or self._schema_for(None)
 
     def schema(self) -> Program[SearchIndexSchema]:
         """The index as it is wanted.
@@ -130,6 +130,11 @@ class ItemIndex:
         """Run a program that has to know the index, which is made, with the table, where it is missing."""
         schema = yield from self.schema()
         return (yield from with_search_index(self.connection, schema, make))
+
+    @staticmethod
+    def has_below(prefix: Namespace) -> bool:
+        """Whether there can be items below a prefix, which may be too long for a query."""
+        return len(encode_namespace(prefix).encode()) <= MAX_INDEXED_KEY_BYTES
 
     def check_key(self, identity: Identity) -> None:
         """Refuse a key that the service does not index.

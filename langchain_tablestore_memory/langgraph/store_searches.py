@@ -154,7 +154,7 @@ class ItemSearches:
             vector: Its text as a vector, where that is needed.
             expired_at: The time at which expired items are left out.
         """
-        if not query.limit:
+        if not query.limit or not self.index.has_below(query.prefix):
             return []
 
         def find(index: SearchIndex) -> Program[list[Found]]:
@@ -263,9 +263,17 @@ class _Finding:
     def _by_both(self, number: int) -> Program[tuple[Ranking, bool]]:
         settings = self.query.hybrid or HybridSettings()
         vector_k, text_k = settings.fetches(min(number, MAX_FETCH))
-        legs = ((self._by_meaning, vector_k, settings.vector_weight), (self._by_words, text_k, settings.text_weight))
-        (by_meaning, _), (by_words, _) = yield Together([leg(k) if weight else _nothing() for leg, k, weight in legs])
-        return dict(fuse(settings, _first(by_meaning, vector_k), _first(by_words, text_k))), True
+        (by_meaning, no_more_vectors), (by_words, no_more_words) = yield Together(
+            [
+                self._by_meaning(vector_k) if settings.vector_weight else _nothing(),
+                self._by_words(text_k) if settings.text_weight else _nothing(),
+            ]
+        )
+        # More is asked for only where the settings leave open how much.
+        finished = (no_more_vectors or vector_k in {settings.vector_fetch_k, MAX_FETCH}) and (
+            no_more_words or text_k in {settings.text_fetch_k, MAX_FETCH}
+        )
+        return dict(fuse(settings, _first(by_meaning, vector_k), _first(by_words, text_k))), finished
 
     def _without_vector(self, number: int) -> Program[tuple[Ranking, bool]]:
         """Items that have no vector, in the order in which they were made."""
