@@ -73,7 +73,7 @@ def test_every_call_of_the_readme_runs(readme):
 
 
 def test_the_chain_remembers(readme):
-    assert printed_by(readme, "What is my name?") == "Your name is Mei.\n"
+    assert printed_by(readme, 'print(chain.invoke({"question": "What is my name?"') == "Your name is Mei.\n"
 
 
 def test_the_history_holds_what_was_added(readme):
@@ -105,6 +105,24 @@ def test_the_retriever_finds_what_is_left(readme):
     assert {document.id for document in value_of(readme, "await retriever.ainvoke")} == {"longjing", "pork"}
 
 
+def test_the_agent_remembers_and_is_listed(readme):
+    answers = [value for shown, value, _ in readme if shown.startswith('agent.invoke({"messages": [("human", "What is')]
+    assert answers == ["Your name is Mei."]
+    assert value_of(readme, 'registry.list("u1").items[0].title') == "My name is Mei."
+
+
+@pytest.mark.parametrize(
+    ("call", "key"),
+    re.findall(r"^(notes\.search\(.*\)\[0\]\.key)  # (\w+)$", README, re.MULTILINE),
+)
+def test_the_store_finds_what_is_said_beside_it(readme, call, key):
+    assert value_of(readme, call) == key
+
+
+def test_the_namespaces_are_those_said_beside_it(readme):
+    assert value_of(readme, "notes.list_namespaces") == [("notes", "u1"), ("notes", "u2")]
+
+
 def test_the_records_of_knowledge_are_found(readme):
     assert printed_by(readme, "knowledge.hybrid_search").startswith("d1 ")
 
@@ -129,8 +147,8 @@ def test_the_operators_are_all_there():
 
 def test_the_commands_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = {word for line in re.findall(r"\bmake ((?:[a-z]+ ?)+)", README) for word in line.split()}
-    assert {"demo", "test", "help", "lint", "typecheck", "bench"} <= named & targets
+    named = {word for line in re.findall(r"\bmake ((?:[a-z-]+ ?)+)", README) for word in line.split()}
+    assert {"demo", "test", "test-slow", "help", "lint", "typecheck", "bench"} <= named & targets
 
 
 @pytest.mark.parametrize("name", READMES)
