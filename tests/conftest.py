@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 # Before numpy is imported: tests run side by side, and threads of each that wait for work take the processors from all.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# CI asks for the number of random examples that Hypothesis takes itself.
+settings.register_profile("quick", max_examples=20)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+# What a shell starts in the background ignores the key that some tests press.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SETTINGS = ("TABLESTORE_", "DASHSCOPE_")
 

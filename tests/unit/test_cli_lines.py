@@ -20,7 +20,7 @@ from langchain_tablestore_memory.cli.lines import (
 from langchain_tablestore_memory.core.memories import RESERVED, Memory
 from langchain_tablestore_memory.message_codec import encode
 
-quick = settings(deadline=None, max_examples=50)
+quick = settings(deadline=None, max_examples=settings.default.max_examples // 2)
 ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 times = st.integers(-(2**62), 2**62)
 texts = st.text(st.characters(codec="utf-8"), max_size=50)

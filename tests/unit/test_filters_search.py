@@ -165,7 +165,7 @@ filters = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=2 * settings.default.max_examples)
 @given(filters, st.lists(rows, min_size=1, max_size=4))
 def test_a_query_finds_the_rows_that_match(written, table):
     wanted = parse(written)

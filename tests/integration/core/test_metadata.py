@@ -234,7 +234,7 @@ def memory():
         yield MemoryStore(connection)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 5, deadline=None)
 @given(changes)
 def test_any_changes_leave_what_a_dict_would_hold(memory, changes):
     memory.delete_session("u1", "s1")

@@ -127,7 +127,7 @@ def memory(kept):
     return MemoryStore(kept, session_secondary_index_meta={"a": MetaType.STRING, "b": MetaType.INTEGER})
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples // 5, deadline=None)
 @given(rows=rows, condition=filters, page_size=st.sampled_from([None, 1, 3]), max_count=st.sampled_from([None, 2]))
 def test_lists_hold_what_the_filter_says(kept, memory, rows, condition, page_size, max_count):
     written, accepts = condition
@@ -145,7 +145,7 @@ def test_lists_hold_what_the_filter_says(kept, memory, rows, condition, page_siz
     assert [m.create_time for m in memory.list_messages(conversation, **options)] == newest_first
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples // 5, deadline=None)
 @given(rows=rows, condition=filters)
 def test_pages_hold_what_the_filter_says(kept, memory, rows, condition):
     written, accepts = condition

@@ -60,7 +60,6 @@ class Operation:
         adds: Ids of messages or documents that are there afterwards and were not before.
         calls: What errors call such a message or document.
         repeated: What calling it again may raise after a call that failed half way.
-        slow: Whether it takes many requests, each of which fails once.
         large: Whether it takes so long that not all tests try it.
     """
 
@@ -74,7 +73,6 @@ class Operation:
     adds: tuple[str, ...] = ()
     calls: str = "message {!r}"
     repeated: tuple[type[Exception], ...] = ()
-    slow: bool = False
     large: bool = False
 
     def __str__(self) -> str:

@@ -95,7 +95,7 @@ def _history() -> list[Operation]:
         of("clear"),
         of("fork", lambda: ("m2",), kwargs={"session_id": "f1", "title": "Fork"}, repeated=(InvalidArgumentError,)),
         of("fork", kwargs={"session_id": "f1"}, note="all", repeated=(InvalidArgumentError,)),
-        of("search", lambda: ("two three",), kwargs={"limit": 1}, note="makes the index", slow=True),
+        of("search", lambda: ("two three",), kwargs={"limit": 1}, note="makes the index"),
         of("search", lambda: ("one private",), kwargs={"scope": "user"}, note="user", subject=searched),
     ]
 
@@ -170,11 +170,11 @@ def _store() -> list[Operation]:
         of("list_messages", lambda: ("plain",), kwargs={"metadata_filter": {"n": {"$gte": 2}}}),
         of("list_all_messages"),
         of("list_messages_paginated", lambda: ("plain", 2)),
-        of("init_search_index", slow=True),
-        of("search_sessions", lambda: ({"user_id": "p1"}, 1), note="makes the index", slow=True),
+        of("init_search_index"),
+        of("search_sessions", lambda: ({"user_id": "p1"}, 1), note="makes the index"),
         of("search_sessions", lambda: ({"user_id": "p1"}, 1), subject=with_search_indexes),
         of("search_messages", lambda: (Filters.text_match("content", "text"),), subject=with_search_indexes),
-        of("delete_tables", note="with search indexes", subject=with_search_indexes, slow=True),
+        of("delete_tables", note="with search indexes", subject=with_search_indexes),
     ]
 
 
@@ -202,11 +202,34 @@ def _message_store() -> list[Operation]:
 
 OPERATIONS = [*_history(), *_registry(), *_store(), *_message_store(), *DOCUMENT_OPERATIONS]
 
+# Tried each time: of each class some that read and some that write, with tables and without.
+_QUICK = {
+    "TablestoreChatMessageHistory.messages",
+    "TablestoreChatMessageHistory.add_messages (turn)",
+    "TablestoreChatMessageHistory.delete",
+    "TablestoreChatMessageHistory.fork (all)",
+    "SessionRegistry.create",
+    "SessionRegistry.update",
+    "SessionRegistry.list",
+    "SessionRegistry.delete",
+    "MemoryStore.init_table (no tables)",
+    "MemoryStore.update_session (nested)",
+    "MemoryStore.list_messages_paginated",
+    "MemoryStore.search_sessions",
+    "MessageStore.put",
+    "MessageStore.delete_conversation",
+    "KnowledgeStore.put_documents",
+    "KnowledgeStore.delete_document",
+    "KnowledgeStore.hybrid_search",
+    "TablestoreVectorStore.add_texts",
+    "TablestoreVectorStore.similarity_search",
+}
+
 
 def _each(operations: list[Operation]) -> pytest.MarkDecorator:
-    marks = {True: [pytest.mark.slow], False: []}
+    marks = {True: [], False: [pytest.mark.slow]}
     return pytest.mark.parametrize(
-        "operation", [pytest.param(each, id=str(each), marks=marks[each.slow or each.large]) for each in operations]
+        "operation", [pytest.param(each, id=str(each), marks=marks[str(each) in _QUICK]) for each in operations]
     )
 
 

@@ -60,7 +60,7 @@ async def aturn(connection, session_id):
     return read, listed, await history.aget_messages()
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("mode", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_turn(furnished, fault, mode):
     with connected(furnished) as (world, faults, connection):
@@ -83,7 +83,9 @@ def test_a_turn(furnished, fault, mode):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-@pytest.mark.parametrize("name", ["dropped before", "silent after", "gateway page before"])
+@pytest.mark.parametrize(
+    "name", ["dropped before", pytest.param("silent after", marks=pytest.mark.slow), "gateway page before"]
+)
 def test_a_server_that_is_gone(furnished, name, mode):
     [fault] = [fault for fault in PASSING_FAULTS if str(fault) == name]
     with connected(furnished) as (_, faults, connection), faults.deciding(lambda _number, _request: fault):

@@ -28,7 +28,7 @@ from .operations import spoken
 KEYS = {"instance_name": "local", "access_key_id": "local", "access_key_secret": "local"}
 
 
-@pytest.fixture(params=["memory", "folder", "http"])
+@pytest.fixture(params=["memory", pytest.param("folder", marks=pytest.mark.slow), "http"])
 def connection(request, tmp_path):
     if request.param == "memory":
         with connect("local::memory:") as connection:

@@ -84,7 +84,11 @@ def test_conversations_under_faults(furnished, mode):
             return lambda *args, **kwargs: runner.run(getattr(history, f"a{method}")(*args, **kwargs))
 
         @settings(
-            max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+            max_examples=2 * settings.default.max_examples // 5,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+            database=None,
         )
         @given(st.lists(st.tuples(st.sampled_from(USERS), step), min_size=1, max_size=12), st.integers(0, 2**32))
         def check(steps, seed):

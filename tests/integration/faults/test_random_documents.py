@@ -110,7 +110,11 @@ def test_documents_under_faults(bare, mode):
             return lambda *args, **kwargs: runner.run(getattr(store, f"a{method}")(*args, **kwargs))
 
         @settings(
-            max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+            max_examples=settings.default.max_examples // 4,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+            database=None,
         )
         @given(st.lists(step, min_size=1, max_size=12), st.integers(0, 2**32))
         def check(steps, seed):

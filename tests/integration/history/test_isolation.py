@@ -125,7 +125,7 @@ ids = st.text(alphabet=st.sampled_from("a1:/us er\x00é𠀀-0"), min_size=1, max
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 2, deadline=None)
 @given(first=st.tuples(ids, ids), second=st.tuples(ids, ids))
 def test_different_pairs_of_ids_are_different_conversations(embedded, first, second):
     assume(first != second)
