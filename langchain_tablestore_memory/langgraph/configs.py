@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadata
@@ -113,8 +113,7 @@ def metadata_of(config: RunnableConfig, metadata: CheckpointMetadata) -> Checkpo
     Raises:
         InvalidArgumentError: The metadata is no dict.
     """
-    if not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(f"The metadata is a {type(metadata).__name__}. Give a dict.")
+    _check_mapping(metadata, "The metadata")
     sources: list[Mapping[str, Any]] = [metadata, config.get("metadata") or {}, config.get("configurable") or {}]
     merged: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
     for key, value in merged.items():
@@ -134,15 +133,64 @@ def config_of(line: Line, checkpoint_id: str) -> RunnableConfig:
     }
 
 
-def several(ids: Any, name: str) -> list[Any]:
-    """Check that these are several ids, and not one.
+def check_new_checkpoint(checkpoint: Any, new_versions: Any) -> str:
+    """Check a checkpoint that is to be stored. Returns its id.
 
     Raises:
-        InvalidArgumentError: It is one.
+        InvalidArgumentError: It is none, or its id cannot be one.
     """
-    if isinstance(ids, str):
-        raise InvalidArgumentError(f"{name} is a str. Give a list of ids.")
-    return list(ids)
+    _check_mapping(checkpoint, "The checkpoint")
+    for part in ("channel_values", "channel_versions"):
+        if part not in checkpoint:
+            raise InvalidArgumentError(f"The checkpoint has no {part}. Give a dict, if need be an empty one.")
+        _check_mapping(checkpoint[part], f"{part} of the checkpoint")
+    _check_mapping(new_versions, "new_versions")
+    return check_checkpoint(checkpoint.get("id"))
+
+
+def check_writes(writes: Any) -> Sequence[tuple[str, Any]]:
+    """Check what a task wrote.
+
+    Raises:
+        InvalidArgumentError: It is no list of pairs of a channel's name and a value.
+    """
+    pairs = several(writes, "writes", "pairs of channel and value")
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:  # noqa: PLR2004 - a channel and a value
+            raise InvalidArgumentError("writes holds something that is no pair of a channel's name and a value.")
+        check_text(pair[0], "The channel of a write")
+    return pairs
+
+
+def check_text(value: Any, name: str) -> str:
+    """Check a text that is stored.
+
+    Raises:
+        InvalidArgumentError: It is no str, or no valid Unicode.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} is a {type(value).__name__}. Give a str.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{name} holds a lone surrogate, which is no Unicode character.") from None
+    return value
+
+
+def several(values: Any, name: str, what: str = "ids") -> list[Any]:
+    """Check that there are several of something, and not one.
+
+    Raises:
+        InvalidArgumentError: There are not.
+    """
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"{name} is a {type(values).__name__}. Give a list of {what}.")
+    return list(values)
+
+
+def _check_mapping(value: Any, name: str) -> None:
+    if not isinstance(value, Mapping):
+        raise InvalidArgumentError(f"{name} is a {type(value).__name__}. Give a dict.")
 
 
 def _check_item(item: str, what: str) -> None:

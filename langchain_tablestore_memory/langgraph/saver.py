@@ -39,10 +39,12 @@ from langchain_tablestore_memory.langgraph.checkpoint_rows import Line, checkpoi
 from langchain_tablestore_memory.langgraph.checkpoint_selection import Selection
 from langchain_tablestore_memory.langgraph.checkpoint_writing import CheckpointWriter
 from langchain_tablestore_memory.langgraph.configs import (
-    check_checkpoint,
+    check_new_checkpoint,
     check_run,
     check_task,
+    check_text,
     check_thread,
+    check_writes,
     checkpoint_of,
     config_of,
     line_of,
@@ -214,8 +216,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             WriteError: It is not known to be stored.
         """
         line, parent_id = line_of(config), checkpoint_of(config)
+        checkpoint_id = check_new_checkpoint(checkpoint, new_versions)
         skeleton = {key: value for key, value in checkpoint.items() if key not in _CHANNELS}
-        checkpoint_id = check_checkpoint(checkpoint.get("id"))
         full = metadata_of(config, metadata)
         run_id = full.get("run_id")
         new = NewCheckpoint(
@@ -259,12 +261,10 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         line, checkpoint_id = line_of(config), checkpoint_of(config)
         if checkpoint_id is None:
             raise InvalidArgumentError("The configuration names no checkpoint_id: writes belong to a checkpoint.")
-        if not isinstance(task_path, str):
-            raise InvalidArgumentError(f"task_path is a {type(task_path).__name__}. Give a str.")
-        task = check_task(line, checkpoint_id, task_id), task_path
+        task = check_task(line, checkpoint_id, task_id), check_text(task_path, "task_path")
         by_index = {
             WRITES_IDX_MAP.get(channel, index): (channel, dump(self.serde, value, f"channel {channel!r}"))
-            for index, (channel, value) in enumerate(writes)
+            for index, (channel, value) in enumerate(check_writes(writes))
         }
         if not by_index:
             return
@@ -342,9 +342,10 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             config: Names the checkpoint whose state is wanted.
             channels: The channels.
         """
+        line = line_of(config)
+        channels = several(channels, "channels", "names of channels")
         if not channels:
             return {}
-        line = line_of(config)
         target = yield from self._read(line, checkpoint_of(config))
         history = DeltaHistory(channels)
         current = None if target is None else target.parent_id
@@ -414,7 +415,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             strategy: ``"keep_latest"`` keeps the latest checkpoint of each namespace, and what it needs; ``"delete"``
                 keeps nothing.
         """
-        if strategy not in {"keep_latest", "delete"}:
+        if strategy not in ("keep_latest", "delete"):
             raise InvalidArgumentError(f"strategy is {strategy!r}. Give 'keep_latest' or 'delete'.")
         ids = [check_thread(thread_id) for thread_id in several(thread_ids, "thread_ids")]
         for thread_id in ids:
