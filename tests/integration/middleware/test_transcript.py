@@ -13,7 +13,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from pydantic import BaseModel
 
-from langchain_tablestore_memory import SessionRegistry, WriteError
+from langchain_tablestore_memory import SessionRegistry, TablestoreSaver, WriteError
 from langchain_tablestore_memory.local.errors import RequestError
 from langchain_tablestore_memory.middleware import TranscriptMiddleware
 
@@ -153,6 +153,16 @@ async def test_without_a_checkpointer(connection, run: Runs, engine):
     await run(agent, [*messages, HumanMessage("second")])
     assert engine.taken() == ["BatchWriteRow"] * 2
     assert await run.texts() == ["first", "re: first", "second", "re: second"]
+
+
+async def test_beside_a_checkpointer_that_lists_its_threads(connection, run: Runs):
+    """Both keep the session's row."""
+    saver = TablestoreSaver(connection, sessions=SessionRegistry(connection))
+    agent = create_agent(ScriptedModel(), middleware=[TranscriptMiddleware(connection)], checkpointer=saver)
+    await run(agent, "one")
+    await run(agent, "two")
+    [session] = await run.sessions()
+    assert (session.title, session.message_count, session.preview) == ("one", 4, "re: two")
 
 
 # Where runs stop
