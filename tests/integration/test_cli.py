@@ -141,7 +141,9 @@ def test_serve_tells_where_it_listens_and_what_to_paste(serve):
     assert serving.stop() == (0, "", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["SIGINT", "SIGTERM"]
+)
 def test_serve_stops_cleanly_and_keeps_the_data(serve, tmp_path, number):
     serving = serve("--port", 0, "--data", tmp_path / "data")
     client = serving.client()
@@ -153,6 +155,7 @@ def test_serve_stops_cleanly_and_keeps_the_data(serve, tmp_path, number):
     assert row.attribute_columns[0][1] == "x"
 
 
+@pytest.mark.slow
 def test_serve_stops_while_clients_stay_connected(serve):
     serving = serve("--port", 0, "--memory")
     client = serving.client()
@@ -164,6 +167,7 @@ def test_serve_stops_while_clients_stay_connected(serve):
         client.list_table()
 
 
+@pytest.mark.slow
 def test_serve_accepts_any_instance(serve):
     serving = serve("--port", 0, "--memory")
     make_table(serving.client(instance_name="one"))
@@ -199,6 +203,7 @@ def test_serve_listens_for_other_machines_with_a_key_of_its_own(serve):
     assert list(serving.client(access_key_secret="tell-nobody").list_table()) == []
 
 
+@pytest.mark.slow
 def test_serve_adds_latency(serve):
     client = serve("--port", 0, "--memory", "--latency", 200).client()
     begin = time.monotonic()
@@ -218,28 +223,30 @@ def test_a_folder_that_cannot_be_written_is_one_line(run, tmp_path):
     assert is_one_line_about(run("serve", "--port", 0, "--data", tmp_path / "file"), "--data", "--memory")
 
 
+CANNOT_WORK = [
+    (["--access-key-id", "me"], ["--access-key-secret"]),
+    (["--data", "somewhere", "--memory"], ["--data", "--memory"]),
+    (["--port", "nonsense"], ["--port"]),
+]
+NOR_CAN_THESE = [
+    (["--access-key-secret", "tell-nobody"], ["--access-key-id"]),
+    (["--access-key-id", "me", "--access-key-secret", ""], ["--access-key-secret"]),
+    (["--access-key-id", "a:b", "--access-key-secret", "tell-nobody"], ["access_key_id"]),
+    (["--host", "0.0.0.0", "--memory"], ["0.0.0.0", "access key"]),
+    (["--host", "::", "--memory"], ["access key"]),
+    (["--host", "0.0.0.0", "--memory", "--access-key-id", "local", "--access-key-secret", "local"], ["key"]),
+    (["--port", "65536"], ["--port"]),
+    (["--port", "-1"], ["--port"]),
+    (["--durability", "some"], ["--durability", "full", "normal"]),
+    (["--latency", "-1"], ["--latency"]),
+    (["--nonsense"], ["--nonsense"]),
+    (["nonsense"], ["nonsense"]),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [
-        (["--access-key-id", "me"], ["--access-key-secret"]),
-        (["--access-key-secret", "tell-nobody"], ["--access-key-id"]),
-        (["--access-key-id", "me", "--access-key-secret", ""], ["--access-key-secret"]),
-        (["--access-key-id", "a:b", "--access-key-secret", "tell-nobody"], ["access_key_id"]),
-        (["--data", "somewhere", "--memory"], ["--data", "--memory"]),
-        (["--host", "0.0.0.0", "--memory"], ["0.0.0.0", "access key"]),
-        (["--host", "::", "--memory"], ["access key"]),
-        (
-            ["--host", "0.0.0.0", "--memory", "--access-key-id", "local", "--access-key-secret", "local"],
-            ["key"],
-        ),
-        (["--port", "nonsense"], ["--port"]),
-        (["--port", "65536"], ["--port"]),
-        (["--port", "-1"], ["--port"]),
-        (["--durability", "some"], ["--durability", "full", "normal"]),
-        (["--latency", "-1"], ["--latency"]),
-        (["--nonsense"], ["--nonsense"]),
-        (["nonsense"], ["nonsense"]),
-    ],
+    [*CANNOT_WORK, *(pytest.param(*case, marks=pytest.mark.slow) for case in NOR_CAN_THESE)],
     ids=" ".join,
 )
 def test_options_that_cannot_work_are_one_line(run, tmp_path, arguments, words):
@@ -249,6 +256,7 @@ def test_options_that_cannot_work_are_one_line(run, tmp_path, arguments, words):
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_an_unknown_command_is_one_line(run):
     assert is_one_line_about(run("sreve"), "sreve")
 
@@ -269,6 +277,7 @@ def test_without_a_command_it_lists_its_commands(run):
     assert commands == ["chat", "sessions", "export", "import", "init", "doctor", "serve", "demo"]
 
 
+@pytest.mark.slow
 def test_help_does_not_tell_of_options_for_rehearsals(run):
     result = run("serve", "--help")
     assert result.returncode == 0
@@ -338,6 +347,7 @@ def test_the_demo_keeps_lists_and_resumes_conversations(demo):
     assert processes[0] == processes[1] != processes[2]
 
 
+@pytest.mark.slow
 def test_the_demo_searches_documents_by_meaning_by_words_and_by_both(demo):
     lines, _ = demo
     rows = {question: tuple(found) for question, *found in rows_of(sections_of(lines)[5])}
@@ -367,6 +377,7 @@ def documents():
     }
 
 
+@pytest.mark.slow
 def test_the_demo_answers_from_what_was_said_and_from_what_documents_say(demo):
     lines, _ = demo
     told = [line.removeprefix("stand-in  ") for line in sections_of(lines)[6] if line.startswith("stand-in")]
@@ -377,6 +388,7 @@ def test_the_demo_answers_from_what_was_said_and_from_what_documents_say(demo):
         assert [name for name, text in documents().items() if quoted in text] == [source]
 
 
+@pytest.mark.slow
 def test_the_demo_keeps_its_data_in_a_folder_that_is_named(demo):
     from langchain_tablestore_memory import (
         OfflineEmbeddings,
@@ -463,6 +475,7 @@ def test_the_demo_depends_on_nothing_around_it(run, tmp_path, environment):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_demo_in_a_folder_that_cannot_be_written_is_one_line(run, tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = run("demo", "--data", tmp_path / "file")

@@ -195,6 +195,7 @@ def test_a_service_that_cannot_be_reached_is_one_line(run, monkeypatch):
     assert "very-secret" not in error
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_script_and_keeps_the_answer_so_far(environment, tmp_path):
     process = subprocess.Popen(
         [*SCRIPTED, json.dumps(["Once ", {"sleep": 60}, "more"]), "chat", "--data", tmp_path / "data"],

@@ -77,6 +77,7 @@ def test_ctrl_c_stops_an_answer_and_keeps_what_was_said(chat, tmp_path):
     assert conversations(tmp_path) == {"Tell me a story": ["Tell me a story", "Once upon "]}
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_the_end_of_input_at_the_prompt(chat, tmp_path):
     terminal = chat()
     terminal.press("half a line")
@@ -89,6 +90,7 @@ def test_ctrl_c_and_the_end_of_input_at_the_prompt(chat, tmp_path):
     assert conversations(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_model_that_fails(chat, tmp_path):
     terminal = chat(pieces=["It is ", {"fail": "quota exceeded"}])
     terminal.type("Hello?")
@@ -126,6 +128,7 @@ def test_lines_are_completed_remembered_and_continued(chat, tmp_path, environmen
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_neither_markup_nor_a_command_to_the_terminal(chat):
     terminal = chat(pieces=["[bold]not\x1b]0;title\x07 bold[/bold] [/]"])
     terminal.type("[red]Hello[/red]")

@@ -102,7 +102,9 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("front", ["default folder", "memory", "http"])
+@pytest.mark.parametrize(
+    "front", ["default folder", *(pytest.param(front, marks=pytest.mark.slow) for front in ("memory", "http"))]
+)
 def test_nothing_is_imported_while_a_loop_waits(front, bare):
     """In a new process, where everything that is put off until it is needed is needed."""
     with opened(bare) as world, Server(world.service, port=0) as server:
