@@ -6,6 +6,7 @@ import concurrent.futures
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langgraph.store.base import (
@@ -403,7 +404,26 @@ class TablestoreStore(BaseStore):
 
     list_namespaces, alist_namespaces = operation(_list_namespaces)
 
-    # Expired items
+    # Tidying up
+
+    def _remove_unfinished(self, *, older_than: timedelta = timedelta(hours=1)) -> Program[int]:
+        """Remove what puts left behind that were cut off: vectors beyond an item's first, which count for nothing.
+
+        Reads the keys of the whole table. To be called now and then where processes are killed often.
+
+        Args:
+            older_than: How long ago a put began that is not under way any more.
+
+        Returns:
+            How many were removed.
+        """
+        given: Any = older_than
+        if not isinstance(given, timedelta) or given < timedelta(minutes=2):
+            raise InvalidArgumentError(f"older_than is {given!r}. Give a timedelta of at least 2 minutes.")
+        table, before = self._parts.table, self._parts.clock.now() - given // timedelta(microseconds=1)
+        return (yield from table.prepared(lambda: table.remove_unfinished(before)))
+
+    remove_unfinished, aremove_unfinished = operation(_remove_unfinished)
 
     def _sweep_ttl(self) -> Program[int]:
         """Remove the items that have expired. They are not found anyway: this frees their space.

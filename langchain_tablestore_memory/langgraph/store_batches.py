@@ -16,7 +16,7 @@ from langchain_tablestore_memory.core.vectors import check_vector, encode_vector
 from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
 from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
 from langchain_tablestore_memory.langgraph.store_index import ItemIndex
-from langchain_tablestore_memory.langgraph.store_items import Identity, NewItem, StoredItem, item_name
+from langchain_tablestore_memory.langgraph.store_items import Identity, NewItem, StoredItem, item_name, new_put
 from langchain_tablestore_memory.langgraph.store_namespaces import (
     Listing,
     Namespace,
@@ -137,22 +137,23 @@ class Batch:
         offset, limit = check_number(op.offset, "offset"), check_number(op.limit, "limit")
         _check_query(op.query)
         index = self.parts.index
-        if index is None and (search_type is not None or hybrid is not None):
+        if index is None and not (search_type is None and hybrid is None):
             raise InvalidArgumentError(
                 'search_type and hybrid need a store with an index. Give it index={"fields": ["text"]}, and "embed" in '
                 "it for searches by meaning."
             )
-        if index is None or not op.query:
+        how: SearchType | None = None
+        if index is not None:
+            given = self.parts.search_type if search_type is None else search_type
+            how = check_search_type(given, by_meaning=index.texts.embedder is not None)
+        settings = self.parts.hybrid if hybrid is None else check_hybrid(hybrid)
+        if index is None or how is None or not op.query:
             # As in LangGraph, a store without index does not look at the query.
             if wanted is not None:
                 wanted.check_table()
             return ItemQuery(prefix, wanted, offset, limit, refresh=op.refresh_ttl)
         if wanted is not None:
             index.check_filter(wanted)
-        how = check_search_type(
-            self.parts.search_type if search_type is None else search_type, by_meaning=index.texts.embedder is not None
-        )
-        settings = self.parts.hybrid if hybrid is None else check_hybrid(hybrid)
         query = ItemQuery(prefix, wanted, offset, limit, op.query, how, settings, op.refresh_ttl)
         query.check()
         return query
@@ -162,7 +163,8 @@ class Batch:
         if not isinstance(op.value, Mapping):
             raise InvalidArgumentError(f"The value of {name} is a {type(op.value).__name__}. Give a dict.")
         value = dict(op.value)
-        item = NewItem(identity, tagged_json.dumps(value, name=f"the value of {name}"), check_lifetime(op.ttl))
+        text = tagged_json.dumps(value, name=f"the value of {name}")
+        item = NewItem(identity, text, new_put(self.parts.clock.now()), check_lifetime(op.ttl))
         index = self.parts.index
         if index is not None:
             index.check_key(identity)

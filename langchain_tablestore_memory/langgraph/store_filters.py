@@ -50,7 +50,10 @@ class ItemFilter:
         """
         if not isinstance(given, Filter | Mapping):
             given = filters.parse(given)
-        found = _from_tree(given) if isinstance(given, Filter) else _from_mapping(given)
+        try:
+            found = _from_tree(given) if isinstance(given, Filter) else _from_mapping(given)
+        except RecursionError:
+            raise FilterError("the filter contains itself, or is nested too deep.") from None
         return None if found.is_exact and found.tree == Filters.all() else found
 
     @property
@@ -162,13 +165,7 @@ def _field(name: str, operand: Any) -> ItemFilter:
         return _from_tree(filters.parse({name: operand}))
     if any(isinstance(key, str) and key.startswith("$") for key in operand):
         return _all_of([_operator(name, operator, value) for operator, value in operand.items()])
-    # A dict: what is named of it, it has.
-    parts = [_is_dict(name)]
-    for key, value in operand.items():
-        if not isinstance(key, str):
-            raise FilterError(f"a filter's field name in {name!r} is of type {type(key).__name__}; it is a str.")
-        parts.append(_field(f"{name}{_SEPARATOR}{key}", value))
-    return _all_of(parts)
+    return _has(name, operand)
 
 
 def _operator(name: str, operator: Any, value: Any) -> ItemFilter:
@@ -242,8 +239,23 @@ def _is_equal(found: Any, wanted: Any) -> bool:
     return filters.matches(Filters.eq(_ELEMENT, wanted), {_ELEMENT: found})
 
 
-def _is_dict(name: str) -> ItemFilter:
-    return ItemFilter(Filters.all(), lambda value: isinstance(ValueFields(value).get(name), Mapping), is_exact=False)
+def _has(name: str, wanted: Mapping[Any, Any]) -> ItemFilter:
+    """As in LangGraph: the field is a dict that has what is named, and perhaps more."""
+    for key in wanted:
+        if not isinstance(key, str):
+            raise FilterError(f"a filter's field name in {name!r} is of type {type(key).__name__}; it is a str.")
+    inner = _all_of([_field(key, operand) for key, operand in wanted.items()])
+
+    def check(value: Mapping[str, Any]) -> bool:
+        found = ValueFields(value).get(name)
+        return isinstance(found, Mapping) and inner.check(found)
+
+    def name_of(field: str) -> str:
+        return f"{name}{_SEPARATOR}{field}"
+
+    return ItemFilter(
+        filters.renamed(inner.tree, name_of), check, is_exact=False, fields=frozenset(map(name_of, inner.fields))
+    )
 
 
 def _all_of(parts: Sequence[ItemFilter]) -> ItemFilter:

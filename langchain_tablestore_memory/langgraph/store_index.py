@@ -49,10 +49,11 @@ from langchain_tablestore_memory.langgraph.store_texts import TextSettings
 
 T = TypeVar("T")
 
-MAX_INDEXED_KEY_BYTES = 1000 - 24
+MAX_INDEXED_KEY_BYTES = 1000 - 40
 """Bytes of namespace and key: the service indexes rows whose key columns have up to 1000 together."""
 
 _FIELD_PREFIX = "field_"
+_MAX_COLUMN_NAME = 255
 _NO_COLUMN_CHARACTER = re.compile(r"[^A-Za-z0-9]")
 
 
@@ -87,6 +88,8 @@ class ItemIndex:
         self._name = name
         self._analyzer = analyzer
         declared = {field.field_name: field for field in declared_fields(filterable, analyzer=analyzer)}
+        for field_name in declared:
+            _check_name(field_name)
         self.kinds: Mapping[str, FieldKind] = {name: kind_of(field) for name, field in declared.items()}
         self._columns = {name: _column_of(name) for name in declared}
         self._declared = [_renamed(field, self._columns[name]) for name, field in declared.items()]
@@ -210,6 +213,14 @@ class ItemIndex:
         if dimension is not None:
             fields.append(vector_field(EMBEDDING, dimension, "cosine"))
         return SearchIndexSchema(self._table, self._name, (*fields, *self._declared))
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name or len(_column_of(name)) > _MAX_COLUMN_NAME:
+        raise ConfigurationError(
+            f"filterable declares the field {name!r}. Give names of fields, which are str: not empty, and of up to "
+            f"{_MAX_COLUMN_NAME - len(_FIELD_PREFIX)} letters and digits; other characters count more."
+        )
 
 
 def _column_of(name: str) -> str:

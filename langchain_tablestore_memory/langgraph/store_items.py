@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,7 +67,8 @@ HEAD_COLUMNS = (CREATED, PUT, VECTORS, EXPIRES)
 """What a put has to know of the item that is there."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TOKEN_BYTES = 8
+_TIME_DIGITS = 14
+_TOKEN_BYTES = 6
 _PART_SEPARATOR = "-"
 
 Identity = tuple[Namespace, str]
@@ -120,6 +121,16 @@ def put_of_row(row: StoredRow) -> str:
     """The token of the put that wrote a row."""
     part = row.key[PART]
     return str(part.partition(_PART_SEPARATOR)[0] if part else row.columns.get(PUT, ""))
+
+
+def new_put(now: int) -> str:
+    """The token of a new put: its time, and chance."""
+    return f"{max(now, 0):0{_TIME_DIGITS}x}{secrets.token_hex(_TOKEN_BYTES)}"
+
+
+def time_of_put(put_id: str) -> int:
+    """The time of the put that a token is of."""
+    return int(put_id[:_TIME_DIGITS], 16)
 
 
 def part_names(put_id: str, vectors: int) -> list[str]:
@@ -219,19 +230,19 @@ class NewItem:
     Attributes:
         identity: Its namespace and key.
         value: Its value as JSON.
+        put_id: The token of this put.
         lifetime: For how many microseconds it lasts.
         texts: What it is found by.
         fields: The columns that searches filter by.
-        put_id: The token of this put.
         vectors: The vectors of its texts, as columns hold them; none where there is no embedding model.
     """
 
     identity: Identity
     value: str
+    put_id: str
     lifetime: int | None = None
     texts: Sequence[str] = ()
     fields: Sequence[tuple[str, Any]] = ()
-    put_id: str = field(default_factory=lambda: secrets.token_hex(_TOKEN_BYTES))
     vectors: Sequence[str] = ()
 
     def check(self) -> None:

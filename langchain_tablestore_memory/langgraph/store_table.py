@@ -12,7 +12,7 @@ from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow, collect, read_rows
 from langchain_tablestore_memory.core.schema import ManagedTable, Table, with_table
-from langchain_tablestore_memory.core.writes import MAX_BYTES, MAX_ROWS, RowWrite, write_rows
+from langchain_tablestore_memory.core.writes import MAX_BYTES, MAX_ROWS, RowWrite, delete_row, write_rows
 from langchain_tablestore_memory.errors import WriteError
 from langchain_tablestore_memory.langgraph.store_items import (
     CREATED,
@@ -20,6 +20,7 @@ from langchain_tablestore_memory.langgraph.store_items import (
     HEAD_COLUMNS,
     ITEM_COLUMNS,
     KEY,
+    PART,
     PUT,
     SIZE,
     SMALL_COLUMNS,
@@ -34,8 +35,10 @@ from langchain_tablestore_memory.langgraph.store_items import (
     is_large,
     item_key,
     item_name,
+    put_of_row,
     refresh_item,
     store_schema,
+    time_of_put,
 )
 from langchain_tablestore_memory.langgraph.store_namespaces import (
     Listing,
@@ -292,6 +295,33 @@ class ItemTable(ManagedTable):
             kept = yield from _unless_changed(heads)
             yield from write_rows([write for name, writes in parts.items() if name not in kept for write in writes])
             removed += len(heads) - len(kept)
+        return removed
+
+    def remove_unfinished(self, before: int) -> Program[int]:
+        """Delete vectors of puts that were never finished. Returns how many these were.
+
+        Args:
+            before: The time from which on a put may still be under way.
+        """
+        key = [name for name, _ in self.schema.primary_key]
+        start: KeyColumns = [(name, INF_MIN) for name in key]
+        end: KeyColumns = [(name, INF_MAX) for name in key]
+        rows = Scan(self.name, start, end, lambda row: row, columns=[KEY, PUT])
+        current: tuple[Identity, str] | None = None
+        removed = 0
+        while not rows.finished:
+            left: list[RowWrite] = []
+            for row in (yield from rows.fetch()):
+                identity, put_id, part = identity_of(row), put_of_row(row), row.key[PART]
+                if not part:
+                    # An item's own row comes before those of its vectors.
+                    current = (identity, put_id)
+                elif current != (identity, put_id) and time_of_put(put_id) < before:
+                    left.append(
+                        delete_row(self.name, item_key(identity, part), name=f"{part} of {item_name(identity)}")
+                    )
+            yield from write_rows(left)
+            removed += len(left)
         return removed
 
 

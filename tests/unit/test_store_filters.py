@@ -89,6 +89,13 @@ def test_a_name_with_a_period_is_looked_up_as_it_is_first():
     assert not accepts({"a.b": 2}, {"a": 2})
 
 
+def test_what_is_within_is_found_by_labels():
+    """As in LangGraph: a period in a name of the value leads nowhere."""
+    assert accepts({"a": {"b": 2}}, {"a.b": 1, "a": {"b": 2}})
+    assert not accepts({"a": {"b": 1}}, {"a.b": 1, "a": {}})
+    assert not accepts({"a": {"b": 1}}, {"a.b": 1})
+
+
 def test_everything():
     for wanted in (None, {}, Filters.all()):
         assert ItemFilter.of(wanted) is None
@@ -120,6 +127,13 @@ def test_everything():
 )
 def test_what_cannot_be_read(wanted):
     with pytest.raises(FilterError):
+        ItemFilter.of(wanted)
+
+
+def test_a_filter_that_contains_itself():
+    wanted = {"a": {}}
+    wanted["a"]["b"] = wanted
+    with pytest.raises(FilterError, match="contains itself"):
         ItemFilter.of(wanted)
 
 

@@ -28,8 +28,10 @@ from langchain_tablestore_memory.langgraph.store_items import (
     is_expired,
     is_large,
     item_key,
+    new_put,
     part_names,
     put_of_row,
+    time_of_put,
     to_datetime,
 )
 
@@ -37,7 +39,7 @@ IDENTITY = (("users", "u1"), "k")
 
 
 def new_item(value=None, **options):
-    return NewItem(IDENTITY, tagged_json.dumps({} if value is None else value), **options)
+    return NewItem(IDENTITY, tagged_json.dumps({} if value is None else value), new_put(5), **options)
 
 
 def row_of(write):
@@ -129,6 +131,7 @@ def test_vectors():
     assert {put_of_row(each) for each in (row, *parts)} == {item.put_id}
     assert {identity_of(each) for each in (row, *parts)} == {IDENTITY}
     assert new_item().put_id != new_item().put_id
+    assert time_of_put(new_item().put_id) == 5
     assert part_names("p", 0) == part_names("p", 1) == []
 
 
