@@ -10,7 +10,9 @@ from typing import Any
 from core.support import WatchedTablestore
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
+from tablestore import INF_MAX, INF_MIN, Direction
 
+from langchain_tablestore_memory.local import ots_client
 from langchain_tablestore_memory.local.service import Response
 
 NEVER = object()
@@ -188,3 +190,17 @@ def filled(saver: BaseCheckpointSaver, thread: Thread, steps: Iterable[Mapping[s
         saver.put(*step.arguments)
         states.append(step.state)
     return states
+
+
+def rows(engine: MeasuredTablestore, table: str = "checkpoint") -> int:
+    """How many rows there are, of any kind."""
+    keys = ("thread_id", "checkpoint_ns", "item")
+    client = ots_client(engine)
+    start: Any = [(key, INF_MIN) for key in keys]
+    total = 0
+    while start is not None:
+        _, start, found, _ = client.get_range(
+            table, Direction.FORWARD, start, [(key, INF_MAX) for key in keys], ["thread_id"]
+        )
+        total += len(found)
+    return total

@@ -188,7 +188,7 @@ class Savers(RuleBasedStateMachine):
     @rule(which=either, thread=st.sampled_from(THREADS))
     def delete_thread(self, which: int, thread: str) -> None:
         self.both(which, "delete_thread", thread)
-        assert self.engine_rows(thread) == []
+        assert self.ask(which, "list", {"configurable": {"thread_id": thread}}) == []
 
     @rule(which=either, source=st.sampled_from(THREADS), number=st.integers(0, 2))
     def copy_thread(self, which: int, source: str, number: int) -> None:
@@ -250,9 +250,6 @@ class Savers(RuleBasedStateMachine):
         for thread in THREADS:
             wanted = {line: found for line, found in expected.items() if line[0] == thread}
             assert by_line(self.ask(which, "list", {"configurable": {"thread_id": thread}})) == wanted
-
-    def engine_rows(self, thread: str) -> list[Any]:
-        return self.ask(0, "list", {"configurable": {"thread_id": thread}})
 
     def teardown(self) -> None:
         with self.engine, self.runner:
