@@ -233,9 +233,10 @@ async def test_queries(filled, engine):
         for search_type in ("full_text", "hybrid"):
             with pytest.raises(InvalidArgumentError, match="query"):
                 await filled.search(NS, query=query, search_type=search_type)
-    for search_type in ("vector", "fulltext", 5, ["hybrid"]):
-        with pytest.raises(InvalidArgumentError, match="search_type"):
-            await filled.search(NS, query="tea", search_type=search_type)
+    for search_type in ("", "vector", "fulltext", 5, ["hybrid"]):
+        for query in ("tea", None):
+            with pytest.raises(InvalidArgumentError, match="search_type"):
+                await filled.search(NS, query=query, search_type=search_type)
     with pytest.raises(InvalidArgumentError, match="hybrid"):
         await filled.search(NS, query="tea", hybrid=5)
     assert engine.calls == []
@@ -254,11 +255,14 @@ async def test_conditions(filled, engine):
     for conditions in ((MatchCondition("infix", ("a",)),), [MatchCondition(5, ("a",))]):
         with pytest.raises(InvalidArgumentError, match="match_type"):
             await filled.batch([ListNamespacesOp(conditions)])
+    for conditions in ((("prefix", "a"),), "prefix", 5):
+        with pytest.raises(InvalidArgumentError, match="match_conditions"):
+            await filled.batch([ListNamespacesOp(conditions)])
     assert engine.calls == []
 
 
 async def test_operations(filled, engine):
-    for ops in ([None], [PutOp(NS, "k", {}), "put"], [("get", NS, "k")], "ops", [GetOp]):
+    for ops in ([None], [PutOp(NS, "k", {}), "put"], [("get", NS, "k")], 5, None, "ops", [GetOp]):
         with pytest.raises(InvalidArgumentError):
             await filled.batch(ops)
     assert engine.calls == []
@@ -269,10 +273,11 @@ async def test_operations(filled, engine):
 INDEXES = [
     (5, "index"),
     ([], "index"),
-    ({"dims": -1, "embed": TopicEmbeddings()}, "dim"),
-    ({"dims": 5000, "embed": TopicEmbeddings()}, "dim"),
-    ({"dims": "4", "embed": TopicEmbeddings()}, "dim"),
-    ({"dims": True, "embed": TopicEmbeddings()}, "dim"),
+    ({"dims": 0, "embed": TopicEmbeddings()}, "dims"),
+    ({"dims": -1, "embed": TopicEmbeddings()}, "dims"),
+    ({"dims": 5000, "embed": TopicEmbeddings()}, "dims"),
+    ({"dims": "4", "embed": TopicEmbeddings()}, "dims"),
+    ({"dims": True, "embed": TopicEmbeddings()}, "dims"),
     ({"dims": 4, "fields": ["text"]}, "embed"),
     ({"dims": 4, "embed": "nosuch:model"}, "embed"),
     ({"dims": 4, "embed": 5}, "embed"),
@@ -290,6 +295,8 @@ def test_index_settings(open_store, index, message):
 
 
 TTLS = [
+    5,
+    [],
     {"default_ttl": 0},
     {"default_ttl": "1"},
     {"default_ttl": math.nan},
@@ -309,6 +316,11 @@ def test_ttl_settings(open_store, ttl):
 OTHERS = [
     ({"index": {"fields": ["text"]}, "filterable": {"n": dict}}, "n"),
     ({"index": {"fields": ["text"]}, "filterable": ["n"]}, "filterable"),
+    ({"index": {"fields": ["text"]}, "filterable": {"": int}}, "filterable"),
+    ({"index": {"fields": ["text"]}, "filterable": {5: int}}, "filterable"),
+    ({"index": {"fields": ["text"]}, "filterable": {"x" * 300: int}}, "filterable"),
+    ({"table_name": ""}, "table_name"),
+    ({"table_name": "no spaces"}, "table_name"),
     ({"index": {"fields": ["text"]}, "search_type": "vector"}, "search_type"),
     ({"search_type": "similarity"}, "search_type"),
     ({"filterable": {"n": int}}, "filterable"),
@@ -332,11 +344,16 @@ async def test_a_table_of_something_else(open_store, connection, mode):
 
     await Face(SessionRegistry(connection), mode).setup()
     store = open_store(table_name="session")
-    for call in (store.setup(), store.search(NS), store.list_namespaces()):
+    for call in (
+        store.setup(),
+        store.get(NS, "k"),
+        store.put(NS, "k", {}),
+        store.delete(NS, "k"),
+        store.search(NS),
+        store.list_namespaces(),
+        store.sweep_ttl(),
+    ):
         with pytest.raises(SchemaMismatchError, match="session"):
-            await call
-    for call in (store.get(NS, "k"), store.put(NS, "k", {})):
-        with pytest.raises(TablestoreMemoryError):
             await call
 
 

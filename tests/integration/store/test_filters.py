@@ -94,3 +94,40 @@ async def test_same_answers(filled):
         if found != expected.split():
             wrong.append((wanted, found))
     assert wrong == []
+
+
+DOTTED = {
+    "literal": {"a.b": 1, "a": {"b": 2}},
+    "beside": {"a.b": 1, "a": {}},
+    "file": {"files": {"read.me": {"lines": 3}, "x": {"y.z": None}}},
+}
+
+
+async def test_names_with_periods(any_store):
+    """A nested dict names what is nested; a period in a key is a character."""
+    await any_store.batch([PutOp(NS, key, value) for key, value in DOTTED.items()])
+    for wanted, expected in (
+        ({"a": {"b": 2}}, "literal"),
+        ({"a": {"b": 1}}, ""),
+        ({"a": {"b": None}}, "beside"),
+        ({"a.b": 1}, "literal beside"),
+        ({"a": {"b": {"$ne": 2}}}, "beside"),
+        ({"files": {"read.me": {"lines": 3}}}, "file"),
+        ({"files": {"read.me": {"lines": {"$gt": 2}}}}, "file"),
+        ({"files": {"read": {"me": {"lines": 3}}}}, ""),
+        ({"files": {"x": {"y.z": None}}}, "file"),
+    ):
+        assert keys_of(await any_store.search(NS, filter=wanted)) == expected.split(), wanted
+
+
+async def test_none(any_store):
+    """None is what is None, or not there."""
+    await any_store.batch([PutOp(NS, "none", {"v": None}), PutOp(NS, "absent", {}), PutOp(NS, "zero", {"v": 0})])
+    for wanted, expected in (
+        ({"v": None}, "none absent"),
+        ({"v": {"$eq": None}}, "none absent"),
+        ({"v": {"$ne": None}}, "zero"),
+        ({"v": {"$ne": 0}}, "none absent"),
+        ({"v": 0}, "zero"),
+    ):
+        assert keys_of(await any_store.search(NS, filter=wanted)) == expected.split(), wanted

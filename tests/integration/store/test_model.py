@@ -158,4 +158,4 @@ def test_random_batches():
 
 @pytest.mark.slow
 def test_more_random_batches():
-    agree(400)
+    agree(200)
