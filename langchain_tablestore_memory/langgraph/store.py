@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -43,6 +42,7 @@ from langchain_tablestore_memory.core.search_index import (
 )
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 from langchain_tablestore_memory.langgraph.store_batches import Batch, StoreParts, check_hybrid
+from langchain_tablestore_memory.langgraph.store_clock import StoreClock
 from langchain_tablestore_memory.langgraph.store_index import ItemIndex
 from langchain_tablestore_memory.langgraph.store_namespaces import Namespace
 from langchain_tablestore_memory.langgraph.store_searches import SearchType, check_search_type
@@ -104,6 +104,8 @@ class TablestoreStore(BaseStore):
     ```python
     agent = create_agent(model, tools, store=store)
     ```
+
+    An item takes up to 4 MB, a namespace or a key 1 KB (960 bytes together where there is an index).
 
     On the service, the search index is a few seconds behind the table (`wait_until_searchable`). All but searches
     with a query sees each write at once, and these never show what was deleted or replaced meanwhile.
@@ -179,7 +181,7 @@ class TablestoreStore(BaseStore):
             lifetimes,
             check_hybrid(hybrid),
             None if texts is None else check_search_type(search_type, by_meaning=texts.embedder is not None),
-            _Clock(clock),
+            StoreClock(clock),
         )
         self._sweeper = Sweeper(self.sweep_ttl, self.asweep_ttl)
 
@@ -481,22 +483,6 @@ class TablestoreStore(BaseStore):
         if refresh_ttl is not None:
             return refresh_ttl
         return (self.ttl_config or {}).get("refresh_on_read", True)
-
-
-class _Clock:
-    """A clock that never shows one time twice, so that items keep the order in which they were put."""
-
-    def __init__(self, clock: Callable[[], int]) -> None:
-        self.now = clock
-        self._lock = threading.Lock()
-        self._last = 0
-
-    def next(self, count: int) -> int:
-        """The first of `count` times that nothing else gets."""
-        with self._lock:
-            first = max(self.now(), self._last + 1)
-            self._last = first + count - 1
-            return first
 
 
 def _checked_name(table_name: Any) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, Result, SearchOp
 
@@ -14,6 +14,7 @@ from langchain_tablestore_memory.core.hybrid import HybridSettings
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.vectors import check_vector, encode_vector
 from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
+from langchain_tablestore_memory.langgraph.store_clock import StoreClock
 from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
 from langchain_tablestore_memory.langgraph.store_index import ItemIndex
 from langchain_tablestore_memory.langgraph.store_items import Identity, NewItem, StoredItem, item_name, new_put
@@ -34,19 +35,6 @@ from langchain_tablestore_memory.langgraph.store_table import ItemTable
 from langchain_tablestore_memory.langgraph.store_ttl import Lifetimes, check_lifetime
 
 
-class Clock(Protocol):
-    """Tells the time."""
-
-    @property
-    def now(self) -> Callable[[], int]:
-        """The time in microseconds since 1970-01-01 UTC."""
-        ...
-
-    def next(self, count: int) -> int:
-        """The first of `count` times that nothing else gets."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class StoreParts:
     """What a store is made of.
@@ -65,7 +53,7 @@ class StoreParts:
     lifetimes: Lifetimes
     hybrid: HybridSettings
     search_type: SearchType | None
-    clock: Clock
+    clock: StoreClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +254,7 @@ class Batch:
         table, index = self.parts.table, self.parts.index
 
         def write() -> Program[None]:
-            now = self.parts.clock.next(len(self._changes))
+            now = self.parts.clock.take(len(self._changes))
             yield from table.write(self._changes, now=now, expired_at=expired_at)
 
         if index is None:

@@ -14,6 +14,7 @@ import tablestore
 from tablestore import BoolQuery, FieldSort, KnnVectorQuery, MatchQuery, Sort, SortOrder, TermQuery
 
 from langchain_tablestore_memory.core.hybrid import MAX_FETCH, HybridSettings, fuse
+from langchain_tablestore_memory.core.memories import words_of
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.search import BY_SCORE, Hit, Search
 from langchain_tablestore_memory.core.search_index import SearchIndex
@@ -86,7 +87,7 @@ class ItemQuery:
         if self.text is None:
             return
         if self.search_type != "similarity":
-            check_text(self.text, "query")
+            check_text(words_of(self.text), "query")
         if self.search_type != "full_text" and self.last > MAX_FETCH:
             raise InvalidArgumentError(
                 f"offset and limit are {self.last} together. A search by meaning finds the nearest {MAX_FETCH} at most."
@@ -254,7 +255,7 @@ class _Finding:
 
     def _by_words(self, number: int) -> Program[tuple[Ranking, bool]]:
         """The items with the most, and the rarest, of the words (BM25)."""
-        query = MatchQuery(TEXT, self.query.text)
+        query = MatchQuery(TEXT, words_of(self.query.text or ""))
         if self.condition is not None:
             query = BoolQuery(must_queries=[query], filter_queries=[self.condition])
         hits = yield from self._hits(query, number, BY_SCORE)
