@@ -665,6 +665,7 @@ def test_a_block_that_fails_closes_as_well():
     assert connection.closed
 
 
+@pytest.mark.slow
 def test_nothing_is_said_at_exit(server, tmp_path):
     """A program that never closes anything ends without a word."""
     program = f"""

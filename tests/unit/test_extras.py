@@ -25,6 +25,7 @@ def test_the_extra_is_named(name, package):
     )
 
 
+@pytest.mark.slow
 def test_the_rest_needs_none_of_them():
     code = (
         "import sys; sys.modules['langgraph'] = sys.modules['langchain'] = None\n"

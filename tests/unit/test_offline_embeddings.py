@@ -149,6 +149,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
         OfflineEmbeddings()
 
 
+@pytest.mark.slow
 def test_neither_importing_nor_making_one_loads_the_model():
     code = (
         "import sys; from langchain_tablestore_memory import OfflineEmbeddings; OfflineEmbeddings();"

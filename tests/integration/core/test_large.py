@@ -87,6 +87,7 @@ async def test_a_failure_in_the_middle_names_what_is_not_stored(messages, engine
     assert await messages.count("c1") == 450
 
 
+@pytest.mark.slow
 async def test_a_delete_that_fails_in_the_middle_can_be_repeated(store, messages, engine):
     await messages.put(numbered("c1", 2000))
     engine.fail_at("BatchWriteRow", 9)

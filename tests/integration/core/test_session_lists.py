@@ -182,6 +182,7 @@ def test_more_than_a_page_of_the_service(engine):
     assert [s.update_time for s in found] == [2, 1, 0]
 
 
+@pytest.mark.slow
 async def test_delete_user_with_more_sessions_than_one_request_takes(registry, engine):
     await registry.setup()
     put_many_sessions(engine, "u1", 203)

@@ -58,6 +58,7 @@ def numbered(count):
 
 
 class TestAtOnce:
+    @pytest.mark.slow
     async def test_thousands_are_deleted(self, store, engine):
         await store.put_documents(numbered(1500))
         assert await store.delete_by_filter({"year": 1}) == 750
@@ -100,6 +101,7 @@ class TestAtOnce:
         assert await store.delete_by_filter({"year": 1}) == 0
         assert await store.delete_all_documents() == 0
 
+    @pytest.mark.slow
     async def test_interrupted_it_can_be_called_again(self, store, engine):
         await store.put_documents(numbered(1000))
         engine.fail_at("BatchWriteRow", 2)

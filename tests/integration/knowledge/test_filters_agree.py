@@ -74,7 +74,11 @@ def store():
         yield KnowledgeStore(connection, 3, filterable=FILTERABLE)
 
 
-@settings(deadline=None, max_examples=2 * settings.default.max_examples // 5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    deadline=None,
+    max_examples=2 * settings.default.max_examples // 5,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(rows=st.lists(metadata, min_size=1, max_size=12), filters=st.lists(written, min_size=1, max_size=8))
 def test_the_three_readings_agree(store, rows, filters):
     store.delete_all_documents()
@@ -165,7 +169,11 @@ def as_double(value):
         return None
 
 
-@settings(deadline=None, max_examples=3 * settings.default.max_examples // 5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    deadline=None,
+    max_examples=3 * settings.default.max_examples // 5,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
 @given(rows=st.lists(odd_metadata, min_size=1, max_size=12), filters=st.lists(odd_leaves, min_size=1, max_size=8))
 def test_values_that_do_not_fit_are_as_good_as_missing(store, rows, filters):
     store.delete_all_documents()

@@ -78,6 +78,7 @@ async def test_a_cursor_that_was_forged_shows_nothing_of_others(tenants):
     assert {hit.document.metadata["owner"] for hit in page.items} == {"t1"}
 
 
+@pytest.mark.slow
 async def test_thousands_are_deleted_in_few_requests(store, engine):
     """4.4: not one search and one deletion for each row."""
     await store.put_documents(numbered(1000))

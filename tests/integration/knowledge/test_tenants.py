@@ -53,6 +53,7 @@ def any_filter(chance):
     )
 
 
+@pytest.mark.slow
 async def test_a_thousand_searches_stay_with_their_tenants(filled, mode):
     chance = random.Random(mode)
     documents = corpus()

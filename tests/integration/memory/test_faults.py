@@ -122,7 +122,12 @@ OPERATIONS = [
 ALL_FAULTS = [*PASSING_FAULTS, *PASSING_ROW_FAULTS]
 SOME_FAULTS = [fault for fault in ALL_FAULTS if str(fault) in {"dropped after", "busy", "last rows timeout written"}]
 
-each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+QUICK = {"remember no table", "remember some again", "update text", "recall", "forget session"}
+
+each_operation = pytest.mark.parametrize(
+    "operation",
+    [pytest.param(each, id=str(each), marks=[] if str(each) in QUICK else [pytest.mark.slow]) for each in OPERATIONS],
+)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from .support import SECOND, Clock, WordEmbeddings, texts_of
 HOSTILE = ("u1", "u1 ", "U1", "u1\x00", "u1\n", "../u1", "用户", "%", "u*", "' OR '1'='1", '{"$ne": null}', "é" * 512)
 
 
+@pytest.mark.slow
 async def test_hostile_names(memory):
     for number, user in enumerate(HOSTILE):
         await memory.remember(

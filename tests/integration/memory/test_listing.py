@@ -21,6 +21,7 @@ async def pages_of(memory, user_id, **options):
     return pages
 
 
+@pytest.mark.slow
 async def test_newest_first_with_the_true_total(words, clock):
     for n in range(57):
         await words.remember("u1", f"fact {n}", session_id=f"s{n % 3}")

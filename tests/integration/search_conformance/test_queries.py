@@ -33,7 +33,7 @@ from .support import INVALID, Table, service_error
 
 # Not shrunk: an example is small, and each step of shrinking would make a table.
 EXAMPLES = settings(
-    max_examples=15,
+    max_examples=15 * settings.default.max_examples // 100,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

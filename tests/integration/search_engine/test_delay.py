@@ -100,6 +100,7 @@ def test_changes_become_visible_in_their_order():
         assert table.ids(MatchQuery("text", "one")) == table.ids(KnnVectorQuery("vector", 5, [1.0, 0.0])) == []
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path):
     command = [
         sys.executable,
