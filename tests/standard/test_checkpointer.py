@@ -209,7 +209,9 @@ async def test_the_seed_is_the_nearest_snapshot(chain, history):
 
 
 @pytest.mark.parametrize(
-    "seed", [["plain"], [], None, "text", [{"role": "user", "n": n} for n in range(1000)]], ids=repr
+    "seed",
+    [["plain"], [], None, "text", [{"role": "user", "n": n} for n in range(1000)]],
+    ids=["list", "empty", "None", "text", "long list"],
 )
 async def test_a_plain_value_is_a_seed(chain, history, seed):
     """Of a thread that was begun before the channel became one of deltas."""
