@@ -1,13 +1,14 @@
 """Whose call it is, and in which conversation: told by the application that runs an agent or a chain, never by a model.
 
-Read from LangGraph's runtime and from the configuration of the call, both by their shape: this module imports LangGraph
-only when asked from inside something that runs, and does without it where it is not installed.
+Read from LangGraph's runtime and from the configuration of the call, both by their shape: this module never imports
+LangGraph, which need not be installed.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 
@@ -76,25 +77,24 @@ def configured(config: RunnableConfig | None, key: str) -> Any:
 
 
 def running_config() -> RunnableConfig | None:
-    """The configuration of whatever runs; None outside."""
-    try:
-        from langgraph.config import get_config  # noqa: PLC0415 - an optional extra
-    except ModuleNotFoundError:
+    """The configuration of whatever runs in LangGraph; None outside."""
+    # Where nobody has imported LangGraph, nothing of it runs.
+    langgraph = sys.modules.get("langgraph.config")
+    if langgraph is None:
         return None
     try:
-        return get_config()
+        return cast("RunnableConfig", langgraph.get_config())
     except RuntimeError:
         return None
 
 
 def running() -> Any:
     """The runtime of the graph that runs; None outside of one."""
+    langgraph = sys.modules.get("langgraph.runtime")
     config = running_config()
-    if config is None or not config.get("configurable"):
+    if langgraph is None or config is None or not config.get("configurable"):
         return None
-    from langgraph.runtime import get_runtime  # noqa: PLC0415 - an optional extra
-
-    return get_runtime()
+    return langgraph.get_runtime()
 
 
 def nobody(what: str) -> ConfigurationError:

@@ -294,7 +294,9 @@ class ThreadRecord:
             said = _said(message)
             if recorded is None or recorded.time is None or recorded.said == said:
                 continue
-            stored = yield from self._store._get(self._conversation, str(message.id))  # noqa: SLF001 - a program
+            stored = yield from self._store._get(  # noqa: SLF001 - a program of ours
+                self._conversation, str(message.id), recorded.time
+            )
             recorded.said = said
             # Somebody may have deleted it.
             if stored is None or _said(self._reader.message(stored)) == said:

@@ -50,8 +50,8 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     in the end. Others may stand before it all the same.
 
     - **Changes**: as long as nothing follows a message, what it becomes under its id is recorded too, such as calls of
-      tools that somebody edits, or personal data that is taken out. Later it stays as it was: what others trim, remove
-      or clear from the state to save tokens stays in the transcript.
+      tools that somebody edits, or personal data that is taken out: until then, what came first is stored. Later it
+      stays as it was: what others trim, remove or clear from the state to save tokens stays in the transcript.
     - **Summaries**, and other messages that LangChain marks as nobody's (`lc_source`), are recorded where they were
       made, with the metadata ``message_source``. They are not counted, and are neither title nor preview. Without them:
       `history.entries(metadata_filter={"message_source": {"$exists": False}})`.

@@ -71,7 +71,8 @@ def test_outside_of_anything_that_runs():
 
 
 def test_without_langgraph(monkeypatch):
-    monkeypatch.setitem(sys.modules, "langgraph.config", None)
+    for name in ("langgraph.config", "langgraph.runtime"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert running_config() is None
     assert running() is None
 

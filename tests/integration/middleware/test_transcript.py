@@ -362,3 +362,29 @@ async def test_a_session_that_is_deleted_begins_anew(make, run: Runs, connection
     assert await run.texts() == ["two", "re: two", "three", "re: three"]
     session = await run.session()
     assert (session.title, session.message_count) == ("two", 4)
+
+
+# Other branches
+
+
+async def test_a_thread_that_goes_on_from_an_earlier_point(make, run: Runs):
+    """The transcript is what was said, one after the other, also where the state went back."""
+    saver = InMemorySaver()
+    agent = make(saver=saver)
+    await run(agent, "one")
+    config = {"configurable": {"thread_id": "t1", "user_id": "u1"}}
+    earlier = agent.get_state(config).config["configurable"]["checkpoint_id"]
+    await run(agent, "two")
+    for going_on in (agent, make(saver=saver)):
+        back = {"configurable": {**config["configurable"], "checkpoint_id": earlier}}
+        await run.with_config(going_on, "instead", back)
+    assert await run.texts() == ["one", "re: one", "two", "re: two", *["instead", "re: instead"] * 2]
+    assert (await run.session()).message_count == 8
+
+
+async def test_a_copied_thread_is_another_conversation(make, run: Runs):
+    agent = make()
+    state = await run(agent, "one")
+    await run(agent, [*state["messages"], HumanMessage("two")], thread="t2")
+    assert await run.texts() == ["one", "re: one"]
+    assert await run.texts("t2") == ["one", "re: one", "two", "re: two"]
