@@ -29,8 +29,8 @@ _AFTER_END = "\x01"
 _RESERVED = "langgraph"
 """LangGraph keeps this root label for itself."""
 
-_FIRST_PAGE, _LAST_PAGE = 100, 1000
-"""Rows of one request while namespaces are listed. They grow where namespaces are small."""
+_LEAST_PAGE, _FIRST_PAGE, _LARGEST_PAGE = 8, 32, 1000
+"""Rows of one request while namespaces are listed: more where namespaces are small, fewer where they are large."""
 
 
 class InvalidNamespaceError(InvalidArgumentError, LangGraphInvalidNamespaceError):
@@ -200,7 +200,9 @@ def list_namespaces(
             following = settled.following()
             start = None if following[0] is INF_MAX else _bounds(key, *following)
         if number > size // 2:
-            size = min(2 * size, _LAST_PAGE)
+            size = min(2 * size, _LARGEST_PAGE)
+        elif number < size // 8:
+            size = max(size // 2, _LEAST_PAGE)
     return found[listing.offset : wanted]
 
 
