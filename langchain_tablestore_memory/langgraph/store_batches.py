@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, Result, SearchOp
 
@@ -12,7 +12,7 @@ from langchain_tablestore_memory.core import tagged_json
 from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES
 from langchain_tablestore_memory.core.hybrid import HybridSettings
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.vectors import check_vector, encode_vector
+from langchain_tablestore_memory.core.vectors import encode_vector
 from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
 from langchain_tablestore_memory.langgraph.store_clock import StoreClock
 from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
@@ -33,6 +33,9 @@ from langchain_tablestore_memory.langgraph.store_searches import (
 )
 from langchain_tablestore_memory.langgraph.store_table import ItemTable
 from langchain_tablestore_memory.langgraph.store_ttl import Lifetimes, check_lifetime
+
+if TYPE_CHECKING:
+    from langchain_tablestore_memory.embedders import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class Batch:
         yield from self._write(expired_at)
         return results
 
-    def _embedded(self) -> Program[Mapping[str, Any]]:
+    def _embedded(self) -> Program[Mapping[str, Vector]]:
         """Have the texts of items embedded, and queries. Returns the vectors of these."""
         index = self.parts.index
         if index is None or index.texts.embedder is None:
@@ -190,14 +193,15 @@ class Batch:
         embedder = index.texts.embedder
         found = yield Together([embedder.documents(texts), *(embedder.query(str(query)) for query in queries)])
         dimension = yield from index.dimension()
-        vectors = [_checked(vector, dimension) for vector in (*found[0], *found[1:])]
-        encoded = {text: encode_vector(vector) for text, vector in zip(texts, vectors, strict=False)}
+        vectors, asked = found[0], found[1:]
+        _check_dimension([*vectors, *asked], dimension)
+        encoded = {text: encode_vector(vector) for text, vector in zip(texts, vectors, strict=True)}
         for item in new:
             item.vectors = [encoded[text] for text in item.texts]
-        return dict(zip([str(query) for query in queries], vectors[len(texts) :], strict=True))
+        return dict(zip(map(str, queries), asked, strict=True))
 
     def _read(
-        self, results: list[Result], vectors: Mapping[str, Any], now: int, expired_at: int | None
+        self, results: list[Result], vectors: Mapping[str, Vector], now: int, expired_at: int | None
     ) -> Program[None]:
         if not (self._gets or self._searches or self._listings):
             return
@@ -234,7 +238,7 @@ class Batch:
             if expired_at is None or item.expires_at is None or item.expires_at > expired_at
         }
 
-    def _search(self, query: ItemQuery, vectors: Mapping[str, Any], expired_at: int | None) -> Program[list[Found]]:
+    def _search(self, query: ItemQuery, vectors: Mapping[str, Vector], expired_at: int | None) -> Program[list[Found]]:
         if query.text is not None and self.parts.index is not None:
             searches = ItemSearches(self.parts.table, self.parts.index)
             return (yield from searches.find(query, vectors.get(query.text), expired_at=expired_at))
@@ -294,11 +298,18 @@ def _check_query(query: Any) -> None:
         ) from None
 
 
-def _checked(vector: Any, dimension: int) -> Any:
-    try:
-        return check_vector(vector, dimension=dimension, what="A vector that the embedding model returned")
-    except InvalidArgumentError as error:
-        raise EmbeddingError(f"{error}", failed=()) from error
+def _check_dimension(vectors: Sequence[Vector], dimension: int) -> None:
+    """Refuse vectors that are not those of the index.
+
+    Raises:
+        EmbeddingError: They have other dimensions.
+    """
+    for vector in vectors:
+        if vector.size != dimension:
+            raise EmbeddingError(
+                f"The embedding model returned a vector of {vector.size} dimensions; this store has {dimension}. Use "
+                "the model that it was made for, or another table."
+            )
 
 
 def check_hybrid(settings: Any) -> HybridSettings:
