@@ -155,8 +155,8 @@ class MessageTable(ManagedTable):
 
     # Where messages are
 
-    def latest_keys(self, conversation: str, limit: int) -> Program[dict[str, int]]:
-        """The times of the latest messages of a conversation by their ids, the latest one first."""
+    def latest_keys(self, conversation: str, limit: int) -> Program[list[tuple[str, int]]]:
+        """Ids and times of the latest messages of a conversation, the latest one first."""
         scan: Scan[tuple[str, int]] = Scan(
             self.name,
             message_keys(conversation, INF_MAX, INF_MAX),
@@ -167,10 +167,7 @@ class MessageTable(ManagedTable):
             columns=["session_id"],
             limit=limit,
         )
-        found: dict[str, int] = {}
-        for message_id, time in (yield from self.prepared(lambda: collect(scan))):
-            found.setdefault(message_id, time)
-        return found
+        return self.prepared(lambda: collect(scan))
 
     def times_of(self, conversation: str, message_id: str) -> Program[Sequence[int]]:
         """The times under which a message id is stored, oldest first; more than one where it was put twice."""

@@ -149,25 +149,27 @@ class ThreadRecord:
 
     def _look(self, messages: Sequence[BaseMessage]) -> Program[None]:
         """Find out which messages are recorded."""
-        new = self._new(messages)
+        new, first = self._new(messages), self._tail is None
         limit = len(new) + _BESIDES
-        row, latest = yield Together(
+        row, keys = yield Together(
             [
                 self._registry.table.read(self._thread_id, self._user_id),
                 self._store.table.latest_keys(self._conversation, limit),
             ]
         )
-        complete = len(latest) < limit
+        latest, complete = dict(reversed(keys)), len(keys) < limit
         missing = [] if complete else [str(message.id) for message in new if message.id not in latest]
         times = {**latest, **(yield from self._store.table.latest_times(self._conversation, missing))}
         self._tail = self._seen_tail(row, latest, messages, complete=complete)
         if latest and (row is None or MESSAGE_COUNT not in row.columns):
             # Other tools write messages and count none; who has just begun to record counts them in a moment.
             rows = yield from collect(self._store.list_from(self._conversation, None, limit=1))
-            self._miscounted = any(each.body is None for each in rows)
+            self._miscounted |= any(each.body is None for each in rows)
         self._last_write = None if row is None else row.columns.get(LAST_WRITE)
         self._others_wrote = False
         self._remember_found(messages, times)
+        if first:
+            self._pass_over_deleted(messages, times)
 
     def _seen_tail(
         self, row: StoredRow | None, latest: Mapping[str, int], messages: Sequence[BaseMessage], *, complete: bool
@@ -176,7 +178,7 @@ class ThreadRecord:
         there = [message for message in messages if message.id in latest]
         entitled = row is not None and OPENING in row.columns
         return Tail(
-            last_time=next(iter(latest.values()), EARLIEST),
+            last_time=max(latest.values(), default=EARLIEST),
             known={},
             empty=complete and not latest,
             untitled=not entitled or (complete and len(there) == len(latest) and not texts_of(there, HumanMessage)),
@@ -184,18 +186,23 @@ class ThreadRecord:
         )
 
     def _remember_found(self, messages: Sequence[BaseMessage], times: Mapping[str, int]) -> None:
-        """Remember which messages are stored, and which are to be passed over.
+        for message in messages:
+            message_id = str(message.id)
+            if message_id in times:
+                self._recorded.setdefault(message_id, _Recorded(times[message_id], None))
 
-        No model is asked before all that it is given is stored. So what is missing before an answer that is stored was
-        deleted from the transcript since, and stays deleted.
+    def _pass_over_deleted(self, messages: Sequence[BaseMessage], times: Mapping[str, int]) -> None:
+        """What was deleted from the transcript stays deleted, though the state still has it.
+
+        No model is asked before all that it is given is stored: what is missing before an answer that is stored was
+        there once. An object that has recorded in this thread itself knows it, or sees it for the first time.
         """
         answered = False
         for message in reversed(messages):
             message_id = str(message.id)
             if message_id in times:
                 answered = answered or isinstance(message, AIMessage)
-                self._recorded.setdefault(message_id, _Recorded(times[message_id], None))
-            elif answered and source_of(message) is None and message_id not in self._places.unsettled:
+            elif answered and source_of(message) is None:
                 self._recorded.setdefault(message_id, _Recorded(None, None))
 
     def _forget_beyond(self, number: int) -> None:

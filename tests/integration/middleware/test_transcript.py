@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
+
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, PIIMiddleware, hook_config
@@ -13,7 +16,16 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from pydantic import BaseModel
 
-from langchain_tablestore_memory import SessionRegistry, TablestoreSaver, WriteError
+from langchain_tablestore_memory import (
+    ConfigurationError,
+    InvalidArgumentError,
+    Message,
+    MessageStore,
+    SchemaMismatchError,
+    SessionRegistry,
+    TablestoreSaver,
+    WriteError,
+)
 from langchain_tablestore_memory.local.errors import RequestError
 from langchain_tablestore_memory.middleware import TranscriptMiddleware
 
@@ -340,6 +352,23 @@ async def test_an_agent_inside_of_a_graph(make, run: Runs, connection):
     assert [entry.message for entry in await run.entries()] == await run.state(agent)
 
 
+async def test_a_node_of_a_graph_that_does_not_record(run: Runs, connection):
+    """What it says is recorded with what the agent is given next, also where both spoke at once."""
+    graph = StateGraph(MessagesState)
+    graph.add_node("agent", create_agent(ScriptedModel(), middleware=[TranscriptMiddleware(connection)]))
+    graph.add_node("node", lambda state: {"messages": [AIMessage(f"node: {state['messages'][-1].text}")]})
+    graph.add_edge(START, "node")
+    graph.add_edge(START, "agent")
+    agent = graph.compile(checkpointer=InMemorySaver())
+    await run(agent, "one")
+    await run(agent, "two")
+    await run(agent, "three")
+    texts = await run.texts()
+    assert len(texts) == len(set(texts))
+    # The node's last answer is given to no model yet.
+    assert sorted(texts) == sorted(str(each.text) for each in await run.state(agent) if each.text != "node: three")
+
+
 # Deleting
 
 
@@ -388,3 +417,75 @@ async def test_a_copied_thread_is_another_conversation(make, run: Runs):
     await run(agent, [*state["messages"], HumanMessage("two")], thread="t2")
     assert await run.texts() == ["one", "re: one"]
     assert await run.texts("t2") == ["one", "re: one", "two", "re: two"]
+
+
+# Options
+
+
+@dataclass
+class Forecast:
+    degrees: int
+
+
+@tool(response_format="content_and_artifact")
+def forecast(city: str) -> tuple[str, Forecast]:
+    """The weather of tomorrow."""
+    return f"warm in {city}", Forecast(25)
+
+
+async def test_artifacts_of_tools(connection, run: Runs):
+    def agent(**options):
+        model = ScriptedModel(script=[calling(("forecast", {"city": "Suzhou"})), AIMessage("Warm")])
+        recording = TranscriptMiddleware(connection, **options)
+        return create_agent(model, [forecast], middleware=[recording]), model
+
+    recorded, _ = agent(artifact_types=[Forecast])
+    await run(recorded, "Tomorrow?")
+    [_, _, result, _] = await run.entries(artifact_types=[Forecast])
+    assert result.message.artifact == Forecast(25)
+    refused, model = agent()
+    with pytest.raises(InvalidArgumentError, match="Forecast"):
+        await run(refused, "Tomorrow?", thread="t2")
+    assert len(model.given) == 1
+
+
+async def test_messages_that_vanish(connection, run: Runs):
+    """A table whose messages have a lifetime takes no updates; what a message becomes is recorded all the same."""
+    recording = TranscriptMiddleware(connection, ttl=timedelta(days=2), message_table="fleeting")
+    pii = PIIMiddleware("email")
+    agent = create_agent(ScriptedModel(), middleware=[recording, pii], checkpointer=InMemorySaver())
+    await run(agent, "I am ada@example.com")
+    [asked, _] = await run.entries(message_table="fleeting", ttl=timedelta(days=2))
+    assert "ada@example.com" not in asked.message.text
+    other = TranscriptMiddleware(connection, ttl=timedelta(days=3), message_table="fleeting")
+    model = ScriptedModel()
+    # What is known of a table is kept per connection and lifetime.
+    with pytest.raises(SchemaMismatchError):
+        await run(create_agent(model, middleware=[other], checkpointer=InMemorySaver()), "Hi", thread="t2")
+    assert not model.given
+
+
+async def test_the_layout_of_other_tools(connection, run: Runs):
+    """A conversation that another tool wrote, under the bare session id, goes on."""
+    store = MessageStore(connection)
+    await run.all(store, "put", [Message("t1", "m1", content="long ago", metadata={"role": "user"})])
+    recording = TranscriptMiddleware(connection, isolate_users=False)
+    agent = create_agent(ScriptedModel(), middleware=[recording], checkpointer=InMemorySaver())
+    await run(agent, "Hi")
+    entries = await run.entries(isolate_users=False)
+    assert [entry.message.text for entry in entries] == ["long ago", "Hi", "re: Hi"]
+    assert (await run.session()).message_count == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"ttl": 1}, InvalidArgumentError),
+        ({"artifact_types": ["Forecast"]}, InvalidArgumentError),
+        ({"connection": 7}, ConfigurationError),
+    ],
+    ids=["ttl", "types", "connection"],
+)
+def test_wrong_arguments(connection, options, error):
+    with pytest.raises(error):
+        TranscriptMiddleware(**{"connection": connection} | options)
