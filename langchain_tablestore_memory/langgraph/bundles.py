@@ -16,7 +16,7 @@ from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataE
 
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 
-_LEAST_COMPRESSED = 128
+_LEAST_COMPRESSED = 256
 """Bytes below which compressing does not pay."""
 
 _LEVEL = 1

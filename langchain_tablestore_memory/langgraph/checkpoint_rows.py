@@ -57,6 +57,9 @@ PIECE_BYTES = 1024 * 1024
 MAX_IN_ROW = 256 * 1024
 """Bytes of a bundle that is kept in its row; a task's row holds up to five, and is written in one request of 4 MB."""
 
+PIECE_NAME_LENGTH = 24
+"""Characters of the name of pieces: hexadecimal digits of a digest of what is in them."""
+
 _CHECKPOINT, _PIECE, _REMAINS = "c", "b", "a"
 """In this order a copy of a thread, made row by row, never holds a checkpoint without its values."""
 _END = "\x00"
@@ -229,7 +232,7 @@ class NewPieces:
     def add(self, data: bytes) -> str:
         """Cut a bundle into pieces. Returns where they are, as `Pieces.where` has it."""
         count = -(-len(data) // PIECE_BYTES)
-        where = f"{count}:{hashlib.blake2b(data, digest_size=12).hexdigest()}"
+        where = f"{count}:{hashlib.blake2b(data, digest_size=PIECE_NAME_LENGTH // 2).hexdigest()}"
         pieces = Pieces(self.line, self.checkpoint_id, where)
         for number, key in enumerate(pieces.keys()):
             piece = bytearray(data[number * PIECE_BYTES : (number + 1) * PIECE_BYTES])

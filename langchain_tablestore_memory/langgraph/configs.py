@@ -10,10 +10,14 @@ from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadat
 
 from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES, check_id
 from langchain_tablestore_memory.errors import InvalidArgumentError
-from langchain_tablestore_memory.langgraph.checkpoint_rows import ITEM, Line
+from langchain_tablestore_memory.langgraph.checkpoint_rows import ITEM, PIECE_NAME_LENGTH, Line
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
+
+_BESIDE_CHECKPOINT = len(dict(Line("", "").piece("", "0" * PIECE_NAME_LENGTH, 0))[ITEM])
+"""Bytes in the longest key that holds the id of a checkpoint, besides that id."""
+_BESIDE_TASK = len(dict(Line("", "").task("", ""))[ITEM])
 
 _EXAMPLE = 'Give {"configurable": {"thread_id": ...}}.'
 
@@ -80,19 +84,18 @@ def check_checkpoint(checkpoint_id: Any) -> str:
     checked = check_id(checkpoint_id, "checkpoint_id")
     if "\x00" in checked:
         raise InvalidArgumentError("checkpoint_id holds a NUL character. Give one without.")
-    # What is behind it in a key: the name of pieces.
-    _check_item(Line("", "").piece(checked, "0" * 24, 0)[-1][1], "checkpoint_id")
+    _check_item(checked, _BESIDE_CHECKPOINT, "checkpoint_id takes")
     return checked
 
 
-def check_task(line: Line, checkpoint_id: str, task_id: Any) -> str:
+def check_task(checkpoint_id: str, task_id: Any) -> str:
     """Check the id of a task, which is a part of keys.
 
     Raises:
         InvalidArgumentError: It is no str, empty, or too long.
     """
     checked = check_id(task_id, "task_id")
-    _check_item(dict(line.task(checkpoint_id, checked))[ITEM], "checkpoint_id and task_id together")
+    _check_item(checkpoint_id + checked, _BESIDE_TASK, "checkpoint_id and task_id together take")
     return checked
 
 
@@ -193,9 +196,9 @@ def _check_mapping(value: Any, name: str) -> None:
         raise InvalidArgumentError(f"{name} is a {type(value).__name__}. Give a dict.")
 
 
-def _check_item(item: str, what: str) -> None:
-    excess = len(item.encode()) - MAX_KEY_BYTES
+def _check_item(ids: str, beside: int, what: str) -> None:
+    excess = len(ids.encode()) + beside - MAX_KEY_BYTES
     if excess > 0:
         raise InvalidArgumentError(
-            f"{what} take {excess} bytes in UTF-8 more than fit into a key of Tablestore. Give shorter ids."
+            f"{what} {excess} bytes in UTF-8 more than fit into a key of Tablestore. Give shorter ids."
         )

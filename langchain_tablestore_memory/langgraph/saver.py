@@ -261,7 +261,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         line, checkpoint_id = line_of(config), checkpoint_of(config)
         if checkpoint_id is None:
             raise InvalidArgumentError("The configuration names no checkpoint_id: writes belong to a checkpoint.")
-        task = check_task(line, checkpoint_id, task_id), check_text(task_path, "task_path")
+        task = check_task(checkpoint_id, task_id), check_text(task_path, "task_path")
         by_index = {
             WRITES_IDX_MAP.get(channel, index): (channel, dump(self.serde, value, f"channel {channel!r}"))
             for index, (channel, value) in enumerate(check_writes(writes))
@@ -470,7 +470,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
 
     def _begin(self, thread_id: str) -> Program[None]:
         """Prepare to write to a thread."""
-        if (yield from self._prepared(lambda: self._expiry.begin(thread_id))):
+        if self._ttl is not None and (yield from self._prepared(lambda: self._expiry.begin(thread_id))):
             self._held.forget(thread_id)
 
     def _before(self, line: Line, parent_id: str | None) -> Program[Mapping[str, Held]]:
