@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_tablestore_memory.langgraph.checkpoint_rows import Place, Run
@@ -69,13 +69,15 @@ class TestLists:
         stored.put([first, *others])
         assert stored.put([first, *others[:-1], ("msgpack", others[-1][1])]) == 1
 
-    @given(st.integers(2, 300))
+    @settings(deadline=None)
+    @given(st.integers(2, 200))
     def test_few_runs_and_few_writes(self, length):
         stored = Stored()
         written = sum(stored.put(entries(*range(count))) for count in range(1, length + 1))
         assert len(stored.held.place.runs) <= math.log2(length) + 1
         assert written <= length * (math.log2(length) + 1)
 
+    @settings(deadline=None)
     @given(st.lists(st.lists(st.integers(0, 2), max_size=12), min_size=1, max_size=12))
     def test_any_versions_are_read_as_they_were(self, versions):
         stored = Stored()
