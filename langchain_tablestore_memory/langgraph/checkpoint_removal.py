@@ -172,6 +172,9 @@ def _latest(reader: CheckpointReader, line: Line, deltas: Deltas) -> Program[_Ke
     while not pages.finished and (without or not kept.ids):
         for found in (yield from pages.fetch()):
             if not kept.ids:
+                # One that cannot be read any more is not the latest for readers either.
+                if not (yield from pages.fill([found])):
+                    continue
                 without = set(deltas(found))
             elif found.checkpoint_id != wanted or not without:
                 continue

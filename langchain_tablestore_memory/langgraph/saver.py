@@ -319,13 +319,18 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             InvalidArgumentError: No thread is named, or an argument is of a wrong type.
         """
         wanted = Selection.of(config, filter, before, limit)
+        expired: set[str] = set()
 
         def accept(found: StoredCheckpoint) -> Program[bool]:
-            if not wanted.has_id(found.checkpoint_id):
+            thread_id = found.line.thread_id
+            if thread_id in expired or not wanted.has_id(found.checkpoint_id):
                 return False
             if wanted.metadata and not wanted.has_metadata(self.serde.loads_typed(found.metadata)):
                 return False
-            return (yield from self._expiry.is_alive(found.line.thread_id, found.written))
+            if (yield from self._expiry.is_alive(thread_id, found.written)):
+                return True
+            expired.add(thread_id)
+            return False
 
         pages = CheckpointPages(self._reader, *wanted.range(), page_size=wanted.page_size)
         filled = FilledPages(pages, accept, wanted.limit)
