@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES
 from langchain_tablestore_memory.core.hybrid import HybridSettings
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.vectors import encode_vector
+from langchain_tablestore_memory.core.writes import RowWrite
 from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
 from langchain_tablestore_memory.langgraph.store_clock import StoreClock
 from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
@@ -176,8 +178,10 @@ class Batch:
         expired_at = now if self.parts.lifetimes.omit_expired else None
         vectors = yield from self._embedded()
         results: list[Result] = [None] * self._size
-        yield from self._read(results, vectors, now, expired_at)
-        yield from self._write(expired_at)
+        used = yield from self._read(results, vectors, expired_at)
+        # What is put or deleted right after needs no refresh.
+        refreshes = self.parts.table.refreshes([item for item in used if item.identity not in self._changes], now)
+        yield from self._write(refreshes, expired_at)
         return results
 
     def _embedded(self) -> Program[Mapping[str, Vector]]:
@@ -201,30 +205,30 @@ class Batch:
         return dict(zip(map(str, queries), asked, strict=True))
 
     def _read(
-        self, results: list[Result], vectors: Mapping[str, Vector], now: int, expired_at: int | None
-    ) -> Program[None]:
+        self, results: list[Result], vectors: Mapping[str, Vector], expired_at: int | None
+    ) -> Program[list[StoredItem]]:
+        """Carry out the operations that read. Returns the items that last from now on."""
         if not (self._gets or self._searches or self._listings):
-            return
+            return []
         table = self.parts.table
         searches = [self._search(query, vectors, expired_at) for query in self._searches.values()]
         listings = [table.namespaces(listing, expired_at=expired_at) for listing in self._listings.values()]
         got, *found = yield Together([self._items(expired_at), *searches, *listings])
         used: list[StoredItem] = []
+        first: dict[Identity, int] = {}
         for position, get in self._gets.items():
-            item = got.get(get.identity)
-            if item is not None:
-                results[position] = item.to_item()
-                if get.refresh:
-                    used.append(item)
+            if get.identity in got:
+                item = got[get.identity]
+                again = first.setdefault(get.identity, position) != position
+                # What callers get is theirs to change, also where they get it twice.
+                results[position] = copy.deepcopy(results[first[get.identity]]) if again else item.to_item()
+                used += [item] if get.refresh else []
         for (position, query), hits in zip(self._searches.items(), found, strict=False):
             results[position] = [hit.item.to_search_item(hit.score) for hit in hits]
-            if query.refresh:
-                used += (hit.item for hit in hits)
-        results_of_listings = found[len(searches) :]
-        for position, namespaces in zip(self._listings, results_of_listings, strict=True):
+            used += [hit.item for hit in hits] if query.refresh else []
+        for position, namespaces in zip(self._listings, found[len(searches) :], strict=True):
             results[position] = namespaces
-        # What is put or deleted right after needs none.
-        yield from table.refresh([item for item in used if item.identity not in self._changes], now)
+        return used
 
     def _items(self, expired_at: int | None) -> Program[dict[Identity, StoredItem]]:
         table = self.parts.table
@@ -252,14 +256,15 @@ class Batch:
         )
         return [Found(item, None) for item in items]
 
-    def _write(self, expired_at: int | None) -> Program[None]:
-        if not self._changes:
-            return
+    def _write(self, refreshes: Sequence[RowWrite], expired_at: int | None) -> Program[None]:
         table, index = self.parts.table, self.parts.index
+        if not self._changes:
+            yield from table.refresh(refreshes)
+            return
 
         def write() -> Program[None]:
             now = self.parts.clock.take(len(self._changes))
-            yield from table.write(self._changes, now=now, expired_at=expired_at)
+            yield from table.write(self._changes, now=now, expired_at=expired_at, refreshes=refreshes)
 
         if index is None:
             yield from table.prepared(write)

@@ -119,8 +119,7 @@ def item_name(identity: Identity) -> str:
 
 def put_of_row(row: StoredRow) -> str:
     """The token of the put that wrote a row."""
-    part = row.key[PART]
-    return str(part.partition(_PART_SEPARATOR)[0] if part else row.columns.get(PUT, ""))
+    return str(row.columns.get(PUT, ""))
 
 
 def new_put(now: int) -> str:
@@ -277,7 +276,7 @@ class NewItem:
             put_row(
                 table,
                 item_key(self.identity, name),
-                [(EMBEDDING, vector), *self.fields],
+                [(PUT, self.put_id), (EMBEDDING, vector), *self.fields],
                 name=f"a vector of {item_name(self.identity)} ({name})",
             )
             for name, vector in zip(names, self.vectors[1:], strict=True)

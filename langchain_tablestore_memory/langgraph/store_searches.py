@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
 import tablestore
-from tablestore import BoolQuery, FieldSort, KnnVectorQuery, MatchQuery, Sort, SortOrder, TermQuery
+from tablestore import BoolQuery, FieldSort, KnnVectorQuery, MatchQuery, Sort, SortOrder, TermQuery, TermsQuery
 
 from langchain_tablestore_memory.core.hybrid import MAX_FETCH, HybridSettings, fuse
 from langchain_tablestore_memory.core.memories import words_of
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.search import BY_SCORE, Hit, Search
+from langchain_tablestore_memory.core.search import BY_SCORE, Hit, Search, conjunction
 from langchain_tablestore_memory.core.search_index import SearchIndex
 from langchain_tablestore_memory.errors import InvalidArgumentError
-from langchain_tablestore_memory.filters.search import check_text
+from langchain_tablestore_memory.filters.search import MAX_TERMS, check_text
 from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
 from langchain_tablestore_memory.langgraph.store_index import ItemIndex
 from langchain_tablestore_memory.langgraph.store_items import (
@@ -82,15 +82,15 @@ class ItemQuery:
         """Refuse what no search can answer.
 
         Raises:
-            InvalidArgumentError: There are no words to search for, or the page lies beyond what is found by meaning.
+            InvalidArgumentError: There are no words to search for, or the page lies beyond what a hybrid search ranks.
         """
         if self.text is None:
             return
         if self.search_type != "similarity":
             check_text(words_of(self.text), "query")
-        if self.search_type != "full_text" and self.last > MAX_FETCH:
+        if self.search_type == "hybrid" and self.last > MAX_FETCH:
             raise InvalidArgumentError(
-                f"offset and limit are {self.last} together. A search by meaning finds the nearest {MAX_FETCH} at most."
+                f"offset and limit are {self.last} together. A hybrid search ranks {MAX_FETCH} items at most."
             )
 
 
@@ -178,8 +178,6 @@ class _Finding:
     vector: Any
     condition: tablestore.Query | None
     expired_at: int | None
-    cut: bool = False
-    """Whether there are more vectors than the service finds."""
 
     def page(self) -> Program[list[Found]]:
         match self.query.search_type:
@@ -189,7 +187,7 @@ class _Finding:
                 found, _ = yield from self._counting(self._by_both, self.query.last)
             case "similarity":
                 found, finished = yield from self._counting(self._by_meaning, self.query.last)
-                if finished and not self.cut and len(found) < self.query.last:
+                if finished and len(found) < self.query.last:
                     # As in LangGraph, what has no vector comes after what has.
                     rest, _ = yield from self._counting(self._without_vector, self.query.last - len(found))
                     found += [Found(item, None) for item, _ in rest]
@@ -240,18 +238,28 @@ class _Finding:
 
     def _by_meaning(self, number: int) -> Program[tuple[Ranking, bool]]:
         """The items nearest to the vector. Of an item with several vectors, the best counts."""
+        ranking: dict[_Candidate, float] = {}
         top_k = min(number, MAX_FETCH)
+        passed: Sequence[str] = ()
         while True:
-            knn = KnnVectorQuery(
-                EMBEDDING, top_k=top_k, float32_query_vector=self.vector.tolist(), filter=self.condition
-            )
-            hits = yield from self._hits(knn, top_k, BY_SCORE)
-            ranking = _ranking(hits, _cosine)
-            self.cut = len(hits) == top_k == MAX_FETCH
-            finished = self.cut or len(hits) < top_k
+            hits = yield from self._hits(self._nearest(top_k, passed), top_k, BY_SCORE)
+            ranking = {**ranking, **_ranking(hits, _cosine)}
+            finished = len(hits) < top_k
             if finished or len(ranking) >= number:
                 return ranking, finished
+            if top_k == MAX_FETCH:
+                # The service finds no more at once. What was found, perhaps one item with very many vectors, is passed.
+                passed = [candidate.put_id for candidate in ranking]
             top_k = min(_GROWTH * top_k, MAX_FETCH)
+
+    def _nearest(self, top_k: int, passed: Sequence[str]) -> tablestore.Query:
+        """The query for the nearest vectors, without those of some puts."""
+        condition = self.condition
+        if passed:
+            groups = [list(passed[start : start + MAX_TERMS]) for start in range(0, len(passed), MAX_TERMS)]
+            others = BoolQuery(must_not_queries=[TermsQuery(PUT, group) for group in groups])
+            condition = conjunction([others, *([] if condition is None else [condition])])
+        return KnnVectorQuery(EMBEDDING, top_k=top_k, float32_query_vector=self.vector.tolist(), filter=condition)
 
     def _by_words(self, number: int) -> Program[tuple[Ranking, bool]]:
         """The items with the most, and the rarest, of the words (BM25)."""

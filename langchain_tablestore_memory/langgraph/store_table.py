@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tablestore import INF_MAX, INF_MIN
@@ -193,44 +194,34 @@ class ItemTable(ManagedTable):
 
     # Writing
 
-    def write(self, changes: Mapping[Identity, NewItem | None], *, now: int, expired_at: int | None) -> Program[None]:
+    def write(
+        self,
+        changes: Mapping[Identity, NewItem | None],
+        *,
+        now: int,
+        expired_at: int | None,
+        refreshes: Sequence[RowWrite] = (),
+    ) -> Program[None]:
         """Put items, and delete those for which there is None. The last one who writes an item wins as a whole.
 
         Args:
             changes: What is to be.
             now: The time. Items that are new get times after each other, so that they keep their order.
             expired_at: The time at which an expired item is as good as none.
+            refreshes: What is written along, of other items.
 
         Raises:
             WriteError: Some are not known to be written; it names them.
         """
         pending = dict(changes)
         for _ in range(_ATTEMPTS):
-            rows = yield from read_rows(self.name, [item_key(each) for each in pending], columns=HEAD_COLUMNS)
-            parts: list[RowWrite] = []
-            heads: list[RowWrite] = []
-            replaced: list[RowWrite] = []
-            for position, (identity, new, row) in enumerate(zip(pending.keys(), pending.values(), rows, strict=True)):
-                columns: Mapping[str, Any] = {} if row is None else row.columns
-                before = columns.get(PUT)
-                if new is None:
-                    if row is None:
-                        continue
-                    heads.append(delete_item(self.name, identity, before))
-                elif before == new.put_id:
-                    # A write of which the answer was lost.
-                    continue
-                else:
-                    gone = row is None or (expired_at is not None and is_expired(columns, expired_at))
-                    created_at = now + position if gone else columns[CREATED]
-                    heads.append(new.write(self.name, created_at=created_at, now=now + position, put_before=before))
-                    parts += new.parts(self.name)
-                if before is not None:
-                    replaced += delete_parts(self.name, identity, before, columns.get(VECTORS, 0))
-            failed = yield from self._write(parts, heads, replaced)
-            if not failed:
-                return
+            writes = yield from self._writes(pending, now, expired_at)
+            writes.items += refreshes
+            refreshes = ()
+            failed = yield from writes.carry_out()
             pending = {identity: new for identity, new in pending.items() if item_name(identity) in failed}
+            if not pending:
+                return
         raise WriteError(
             f"{len(pending)} items were changed by somebody else each time that they were read. Try again.",
             failed=[item_name(identity) for identity in pending],
@@ -238,31 +229,41 @@ class ItemTable(ManagedTable):
             code=CONFLICT,
         )
 
-    @staticmethod
-    def _write(
-        parts: Sequence[RowWrite], heads: Sequence[RowWrite], replaced: Sequence[RowWrite]
-    ) -> Program[frozenset[str]]:
-        """Write rows. Returns the names of the items that somebody else has changed meanwhile.
+    def _writes(self, changes: Mapping[Identity, NewItem | None], now: int, expired_at: int | None) -> Program[_Writes]:
+        """What is to be written, as items are now."""
+        rows = yield from read_rows(self.name, [item_key(each) for each in changes], columns=HEAD_COLUMNS)
+        writes = _Writes()
+        for position, ((identity, new), row) in enumerate(zip(changes.items(), rows, strict=True)):
+            columns: Mapping[str, Any] = {} if row is None else row.columns
+            before = columns.get(PUT)
+            if new is None:
+                if row is None:
+                    continue
+                writes.items.append(delete_item(self.name, identity, before))
+            elif before == new.put_id:
+                # It was written, and the answer was lost.
+                continue
+            else:
+                gone = row is None or (expired_at is not None and is_expired(columns, expired_at))
+                created_at = now + position if gone else columns[CREATED]
+                writes.items.append(new.write(self.name, created_at=created_at, now=now + position, put_before=before))
+                writes.new_parts += new.parts(self.name)
+            if before is not None:
+                writes.old_parts += delete_parts(self.name, identity, before, columns.get(VECTORS, 0))
+        return writes
 
-        Where one request does not take all, an item's own row comes after the vectors that it names, and those that it
-        named before are deleted last: what can be read is complete.
-        """
-        together = [*parts, *heads, *replaced]
-        if len(together) <= MAX_ROWS and sum(row.size for row in together) <= MAX_BYTES:
-            return (yield from _unless_changed(together))
-        yield from write_rows(parts)
-        failed = yield from _unless_changed(heads)
-        yield from write_rows(replaced)
-        return failed
-
-    def refresh(self, items: Iterable[StoredItem], now: int) -> Program[None]:
-        """Let items last from now on, all in as few requests as possible. Those that were changed meanwhile are left.
+    def refresh(self, refreshes: Sequence[RowWrite]) -> Program[None]:
+        """Write refreshes, in as few requests as possible. Items that were changed meanwhile are left.
 
         Raises:
             WriteError: Some are not known to last longer.
         """
+        yield from _unless_changed(refreshes)
+
+    def refreshes(self, items: Iterable[StoredItem], now: int) -> list[RowWrite]:
+        """The writes that let items last from now on, for those that do not last for ever anyway."""
         unique = {item.identity: item for item in items if item.lifetime is not None}
-        yield from _unless_changed([refresh_item(self.name, item, now) for item in unique.values()])
+        return [refresh_item(self.name, item, now) for item in unique.values()]
 
     def sweep(self, now: int) -> Program[int]:
         """Delete the items that have expired. Returns how many these were."""
@@ -323,6 +324,34 @@ class ItemTable(ManagedTable):
             yield from write_rows(left)
             removed += len(left)
         return removed
+
+
+@dataclass(slots=True)
+class _Writes:
+    """Rows that are written together.
+
+    Attributes:
+        new_parts: Vectors that items will name.
+        items: The items' own rows.
+        old_parts: Vectors that items have named.
+    """
+
+    new_parts: list[RowWrite] = field(default_factory=list)
+    items: list[RowWrite] = field(default_factory=list)
+    old_parts: list[RowWrite] = field(default_factory=list)
+
+    def carry_out(self) -> Program[frozenset[str]]:
+        """Write the rows. Returns the names of the items that somebody else has changed meanwhile.
+
+        Where one request does not take all, what can be read is complete in between.
+        """
+        together = [*self.new_parts, *self.items, *self.old_parts]
+        if len(together) <= MAX_ROWS and sum(row.size for row in together) <= MAX_BYTES:
+            return (yield from _unless_changed(together))
+        yield from write_rows(self.new_parts)
+        failed = yield from _unless_changed(self.items)
+        yield from write_rows(self.old_parts)
+        return failed
 
 
 def _unless_changed(writes: Sequence[RowWrite]) -> Program[frozenset[str]]:

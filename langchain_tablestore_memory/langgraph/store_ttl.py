@@ -105,7 +105,7 @@ class Sweeper:
             What is done when the thread has ended; cancelling it ends the thread.
         """
         with self._lock:
-            if self._running is not None and self._running[0].is_alive():
+            if self._running is not None and self._running[0].is_alive() and not self._running[1].is_set():
                 return self._running[2]
             stop = threading.Event()
             future: concurrent.futures.Future[None] = concurrent.futures.Future()

@@ -125,7 +125,9 @@ def test_vectors():
     )
     assert row.key[PART] == ""
     parts = [row_of(write) for write in item.parts("t")]
-    assert [part.columns for part in parts] == [{EMBEDDING: "[2]", "field_n": 1}, {EMBEDDING: "[3]", "field_n": 1}]
+    assert [part.columns for part in parts] == [
+        {PUT: item.put_id, EMBEDDING: vector, "field_n": 1} for vector in ("[2]", "[3]")
+    ]
     assert [part.key[PART] for part in parts] == part_names(item.put_id, 3)
     # All of them say which put they are from, and of what.
     assert {put_of_row(each) for each in (row, *parts)} == {item.put_id}

@@ -106,3 +106,24 @@ async def test_a_task(caplog):
     assert task.cancelled()
     assert "A sweep of expired items failed" in caplog.text
     await sweeper.astop()
+
+
+def test_started_anew_while_the_last_sweep_is_under_way():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def sweep():
+        begun.set()
+        assert go_on.wait(20)
+        return 0
+
+    sweeper = Sweeper(sweep, Sweeps().awaited)
+    first = sweeper.start(SOON)
+    assert begun.wait(20)
+    assert not sweeper.stop(0.001)
+    second = sweeper.start(60)
+    assert second is not first
+    go_on.set()
+    assert first.result(20) is None
+    # The one that was started last goes on.
+    assert not second.done()
+    assert sweeper.stop(20)

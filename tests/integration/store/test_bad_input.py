@@ -242,13 +242,14 @@ async def test_queries(filled, engine):
     assert engine.calls == []
 
 
-async def test_pages_beyond_what_is_found_by_meaning(filled, engine):
-    """The service finds the nearest 1,000. Fewer than were asked for, without a word, would be wrong."""
-    for search_type in ("similarity", "hybrid"):
-        for page in ({"limit": 1001}, {"limit": 1, "offset": 1000}):
-            with pytest.raises(InvalidArgumentError, match="1000"):
-                await filled.search(NS, query="tea", search_type=search_type, **page)
+async def test_pages_beyond_what_hybrid_searches_rank(filled, engine):
+    """The service finds the nearest 1,000 at once. Fewer than were asked for, without a word, would be wrong."""
+    for page in ({"limit": 1001}, {"limit": 1, "offset": 1000}):
+        with pytest.raises(InvalidArgumentError, match="1000"):
+            await filled.search(NS, query="tea", search_type="hybrid", **page)
     assert engine.calls == []
+    # The nearest beyond these are asked for once more.
+    assert keys_of(await filled.search(NS, query="tea", search_type="similarity", limit=5000)) == ["k"]
 
 
 async def test_conditions(filled, engine):
