@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .operation import DOCUMENT_OWNERS, Operation
+from .operation import DOCUMENT_OWNERS, STORE_OWNERS, Operation
+from .store_operations import shelve
 from .worlds import Contents, World, furnish, opened, prepare, stock
 
 
@@ -40,12 +41,22 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def beginning(bare: Path, furnished: Path, stocked: Path) -> Callable[[Operation], Path]:
+def shelved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Tablestore with items of a LangGraph store in it, to be copied."""
+    folder = tmp_path_factory.mktemp("shelved")
+    shelve(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def beginning(bare: Path, furnished: Path, stocked: Path, shelved: Path) -> Callable[[Operation], Path]:
     """The folder from which an operation's world is copied."""
 
     def find(operation: Operation) -> Path:
         if not operation.furnished:
             return bare
+        if operation.owner in STORE_OWNERS:
+            return shelved
         return stocked if operation.owner in DOCUMENT_OWNERS else furnished
 
     return find

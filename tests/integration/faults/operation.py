@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from langgraph.store.base import Item
+
 from langchain_tablestore_memory import (
     HistoryEntry,
     HistoryHit,
@@ -21,6 +23,7 @@ from langchain_tablestore_memory import (
     TablestoreRetriever,
     TablestoreVectorStore,
 )
+from langchain_tablestore_memory.langgraph import TablestoreStore
 
 from .worlds import World
 
@@ -39,10 +42,14 @@ SUBJECTS: dict[type, Callable[[World], Any]] = {
     KnowledgeStore: lambda world: knowing(world.knowledge()),
     TablestoreVectorStore: lambda world: knowing(world.vectors()),
     TablestoreRetriever: lambda world: knowing(world.vectors()).as_retriever(search_type="hybrid", k=3),
+    TablestoreStore: lambda world: knowing(world.items()),
 }
 
 DOCUMENT_OWNERS = {KnowledgeStore, TablestoreVectorStore, TablestoreRetriever}
 """Classes whose operations need documents, and no conversations."""
+
+STORE_OWNERS = {TablestoreStore}
+"""Classes whose operations need items of a LangGraph store alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,4 +129,6 @@ def told(result: Any) -> Any:
             return [result.session_id, result.message_id, result.content, result.metadata]
         case TablestoreChatMessageHistory():
             return result.conversation
+        case Item():
+            return [result.namespace, result.key, result.value, getattr(result, "score", None)]
     return result

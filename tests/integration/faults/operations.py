@@ -22,6 +22,7 @@ from langchain_tablestore_memory import (
 
 from .document_operations import DOCUMENT_OPERATIONS
 from .operation import Operation
+from .store_operations import STORE_OPERATIONS
 from .worlds import LONG_AGO, World
 
 
@@ -200,7 +201,7 @@ def _message_store() -> list[Operation]:
     ]
 
 
-OPERATIONS = [*_history(), *_registry(), *_store(), *_message_store(), *DOCUMENT_OPERATIONS]
+OPERATIONS = [*_history(), *_registry(), *_store(), *_message_store(), *DOCUMENT_OPERATIONS, *STORE_OPERATIONS]
 
 # Tried each time: of each class some that read and some that write, with tables and without.
 _QUICK = {
@@ -223,6 +224,9 @@ _QUICK = {
     "KnowledgeStore.hybrid_search",
     "TablestoreVectorStore.add_texts",
     "TablestoreVectorStore.similarity_search",
+    "TablestoreStore.put (fewer vectors)",
+    "TablestoreStore.get (lets it last)",
+    "TablestoreStore.search (meaning)",
 }
 
 

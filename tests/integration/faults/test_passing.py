@@ -20,7 +20,14 @@ from .wire import CONNECTION_FAULTS, PASSING_FAULTS, PASSING_ROW_FAULTS
 
 
 @pytest.mark.parametrize(
-    "owner", [TablestoreChatMessageHistory, SessionRegistry, MemoryStore, KnowledgeStore, TablestoreVectorStore]
+    "owner",
+    [
+        TablestoreChatMessageHistory,
+        SessionRegistry,
+        MemoryStore,
+        KnowledgeStore,
+        TablestoreVectorStore,
+    ],
 )
 def test_no_operation_is_left_out(owner):
     members = {

@@ -41,8 +41,10 @@ from langchain_tablestore_memory import (
     TablestoreVectorStore,
     connect,
 )
+from langchain_tablestore_memory.langgraph import TablestoreStore
 from langchain_tablestore_memory.local import Tablestore, ots_client
 
+from .stored_items import TABLE, Items, Vectors, read_items
 from .wire import Faults, FaultyBackend
 
 IMPATIENT = RetryPolicy(attempts=3, connect_attempts=3, first_delay=0.0002, max_delay=0.0005)
@@ -97,6 +99,11 @@ class World:
 
     def vectors(self, **options: Any) -> TablestoreVectorStore:
         return TablestoreVectorStore(LetterCounts(), connection=self.connection, filterable=FILTERABLE, **options)
+
+    def items(self, **options: Any) -> TablestoreStore:
+        """A store of LangGraph's."""
+        index: Any = {"dims": 2, "embed": LetterCounts(), "fields": ["text", "more[*]"]}
+        return TablestoreStore(self.connection, index=index, filterable={"year": int}, **options)
 
     def contents(self) -> Contents:
         """What is stored, read without this package and without faults."""
@@ -169,6 +176,8 @@ class Contents:
         sessions: Columns by user and session, the most recently active first within each user.
         messages: Ids and columns of messages by conversation, in order.
         documents: Keys and columns of documents by table, in order.
+        items: Keys and columns of the items of a store, in order.
+        vectors: Their vectors, of the texts by which they are found.
         indexes: Tables with the search indexes that they have.
         faults: What is wrong with it in itself.
     """
@@ -176,17 +185,19 @@ class Contents:
     sessions: dict[str, list[tuple[str, dict[str, Any]]]]
     messages: dict[str, list[tuple[str, dict[str, Any]]]]
     documents: dict[str, list[tuple[str, dict[str, Any]]]]
+    items: Items
+    vectors: Vectors
     indexes: tuple[tuple[str, str], ...]
     faults: tuple[str, ...]
 
     def ids(self, conversation: str) -> list[str]:
         return [message_id for message_id, _ in self.messages.get(conversation, [])]
 
-    def versions(self) -> set[tuple[str, str, str]]:
-        """Messages and documents: where they are, their ids, and all that they hold."""
+    def versions(self) -> set[tuple[str, Any, str]]:
+        """Messages, documents and items: where they are, their ids, and all that they hold."""
         return {
             (place, row_id, repr(sorted(columns.items())))
-            for rows in (self.messages, self.documents)
+            for rows in (self.messages, self.documents, {TABLE: self.items})
             for place, found in rows.items()
             for row_id, columns in found
         }
@@ -232,13 +243,14 @@ def read_contents(client: OTSClient) -> Contents:
         ]
         for _, index in client.list_search_index(table):
             _check_search_index(client, table, index, documents[table], faults)
-    with_rows = tables & {"session", "message", *DOCUMENT_TABLES}
+    items, vectors = read_items(client, faults) if TABLE in tables else ([], {})
+    with_rows = tables & {"session", "message", *DOCUMENT_TABLES, TABLE}
     indexes = tuple(sorted(pair for table in with_rows for pair in client.list_search_index(table)))
     recent = {
         user: [(session, columns) for _, session, columns in sorted(found, key=lambda each: each[:2], reverse=True)]
         for user, found in sessions.items()
     }
-    return Contents(recent, messages, documents, indexes, tuple(sorted(faults)))
+    return Contents(recent, messages, documents, items, vectors, indexes, tuple(sorted(faults)))
 
 
 DOCUMENT_TABLES = {"knowledge", "shared"}
