@@ -107,8 +107,9 @@ class TablestoreStore(BaseStore):
 
     An item takes up to 4 MB, a namespace or a key 1 KB (960 bytes together where there is an index).
 
-    On the service, the search index is a few seconds behind the table (`wait_until_searchable`). All but searches
-    with a query sees each write at once, and these never show what was deleted or replaced meanwhile.
+    On the service, the search index is a few seconds behind the table: searches with a query see a write after that
+    (`wait_until_searchable`), though they never show what was deleted or replaced meanwhile. Everything else sees each
+    write at once.
 
     Args:
         connection: What `connect` returns, an SDK client, or the default connection.
@@ -120,8 +121,8 @@ class TablestoreStore(BaseStore):
             default); ``sweep_interval_minutes``.
         table_name: The table.
         filterable: Fields of values that searches with a query filter by, with their types: `str`, `int`, `float`,
-            `bool`, lists of these, and ``"text"``. What is in a dict is named with a period. Searches without a query
-            filter by any field.
+            `bool`, lists of these, and ``"text"``. What is in a dict is named with a period. A value of another type is
+            as good as none. Searches without a query filter by any field.
         search_type: How searches with a query search, where a call does not say: ``"similarity"`` (the default with a
             model), ``"full_text"`` or ``"hybrid"``.
         hybrid: How hybrid searches combine the two.
