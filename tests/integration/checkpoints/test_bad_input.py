@@ -245,7 +245,7 @@ async def test_task_paths(saver, refused, task_path):
         {"channel_values": [("n", 1)]},
         {"channel_versions": None},
         {"channel_versions": ["n"]},
-        {"channel_versions": {"n": object()}},
+        {"channel_versions": {"n": ...}},
         {"channel_versions": {"n": "\ud800"}},
         {"channel_versions": {"\ud800": "1"}, "channel_values": {"\ud800": 1}},
         {"channel_versions": {1: "1"}, "channel_values": {1: 1}},
