@@ -20,7 +20,14 @@ from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.ranges import StoredRow, collect
 from langchain_tablestore_memory.core.records import Message
-from langchain_tablestore_memory.core.session_rows import LAST_WRITE, MESSAGE_COUNT, OPENING, WriteToken
+from langchain_tablestore_memory.core.session_rows import (
+    LAST_WRITE,
+    MESSAGE_COUNT,
+    OPENING,
+    PREVIEW,
+    WriteToken,
+    excerpt,
+)
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import RowWrite, write_rows
 from langchain_tablestore_memory.drafts import EARLIEST, Places, Tail, make_drafts
@@ -295,23 +302,35 @@ class ThreadRecord:
 
     def _amend(self, messages: Sequence[BaseMessage]) -> Program[None]:
         """Record what has become of messages that nothing follows yet."""
-        changed = False
         for message in messages:
             recorded = self._recorded.get(str(message.id))
-            said = _said(message)
-            if recorded is None or recorded.time is None or recorded.said == said:
-                continue
-            stored = yield from self._store._get(  # noqa: SLF001 - a program of ours
-                self._conversation, str(message.id), recorded.time
-            )
-            recorded.said = said
-            # Somebody may have deleted it.
-            if stored is None or _said(self._reader.message(stored)) == said:
-                continue
-            stored.content, stored.body = message_codec.encode(message, types=self._reader.types)
-            yield from self._store._put([stored])  # noqa: SLF001 - a program of ours
-            changed = True
-        if changed:
+            if recorded is not None and recorded.time is not None and recorded.said != _said(message):
+                yield from self._replace(message, recorded.time)
+                recorded.said = _said(message)
+
+    def _replace(self, message: BaseMessage, time: int) -> Program[None]:
+        """Put a message in the place of what it was, also where it is the title or the preview."""
+        stored, row = yield Together(
+            [
+                self._store._get(self._conversation, str(message.id), time),  # noqa: SLF001 - a program of ours
+                self._registry.table.read(self._thread_id, self._user_id),
+            ]
+        )
+        if stored is None:
+            # Somebody has deleted it.
+            return
+        before = self._reader.message(stored)
+        if _said(before) == _said(message):
+            return
+        stored.content, stored.body = message_codec.encode(message, types=self._reader.types)
+        shown, columns = excerpt(str(before.text)), {} if row is None else row.columns
+        session = self._summary.activity(
+            new_messages=0,
+            opening=stored.content if columns.get(OPENING) == shown else None,
+            preview=stored.content if columns.get(PREVIEW) == shown else None,
+        )
+        yield from self._summary.write([*self._store.writes([stored]), session])
+        if not stored.content.strip():
             yield from self._summary.renew()
 
 

@@ -48,7 +48,7 @@ def answer(given):
     [
         pytest.param(TablestoreSaver, True, False, id="recorded first", marks=pytest.mark.slow),
         pytest.param(TablestoreSaver, False, True, id="summarised first, streamed", marks=pytest.mark.slow),
-        pytest.param(InMemorySaver, True, True, id="recorded first, streamed, saved in memory"),
+        pytest.param(InMemorySaver, True, True, id="recorded first, streamed, saved in memory", marks=pytest.mark.slow),
         pytest.param(InMemorySaver, False, False, id="summarised first, saved in memory"),
     ],
 )

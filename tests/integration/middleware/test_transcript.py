@@ -309,9 +309,11 @@ async def test_an_answer_that_is_changed_before_anything_follows(make, run: Runs
     assert (await run.session()).message_count == 4
 
 
-async def test_personal_data_that_is_taken_out(make, run: Runs):
+async def test_personal_data_that_is_taken_out(make, run: Runs, engine):
     agent = make(middleware=[PIIMiddleware("email", apply_to_output=True)])
     await run(agent, "I am ada@example.com, who are you?")
+    # The question and the answer, each as it was and as it became.
+    assert engine.writes == ["BatchWriteRow"] * 4
     assert not [text for text in await run.texts() if "ada@example.com" in text]
     session = await run.session()
     assert "ada@example.com" not in f"{session.title} {session.preview}"
