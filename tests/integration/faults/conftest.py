@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from langchain_tablestore_memory.langgraph import TablestoreSaver
+
+from .checkpoint_operations import keep_threads
 from .operation import DOCUMENT_OWNERS, STORE_OWNERS, Operation
 from .store_operations import shelve
 from .worlds import Contents, World, furnish, opened, prepare, stock
@@ -49,12 +52,22 @@ def shelved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def beginning(bare: Path, furnished: Path, stocked: Path, shelved: Path) -> Callable[[Operation], Path]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Tablestore with checkpoints in it, to be copied."""
+    folder = tmp_path_factory.mktemp("kept")
+    keep_threads(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def beginning(bare: Path, furnished: Path, stocked: Path, shelved: Path, kept: Path) -> Callable[[Operation], Path]:
     """The folder from which an operation's world is copied."""
 
     def find(operation: Operation) -> Path:
         if not operation.furnished:
             return bare
+        if operation.owner is TablestoreSaver:
+            return kept
         if operation.owner in STORE_OWNERS:
             return shelved
         return stocked if operation.owner in DOCUMENT_OWNERS else furnished

@@ -23,7 +23,7 @@ from langchain_tablestore_memory import (
     TablestoreRetriever,
     TablestoreVectorStore,
 )
-from langchain_tablestore_memory.langgraph import TablestoreStore
+from langchain_tablestore_memory.langgraph import TablestoreSaver, TablestoreStore
 
 from .worlds import World
 
@@ -43,6 +43,7 @@ SUBJECTS: dict[type, Callable[[World], Any]] = {
     TablestoreVectorStore: lambda world: knowing(world.vectors()),
     TablestoreRetriever: lambda world: knowing(world.vectors()).as_retriever(search_type="hybrid", k=3),
     TablestoreStore: lambda world: knowing(world.items()),
+    TablestoreSaver: lambda world: world.saver(),
 }
 
 DOCUMENT_OWNERS = {KnowledgeStore, TablestoreVectorStore, TablestoreRetriever}

@@ -20,6 +20,7 @@ from langchain_tablestore_memory import (
     TablestoreChatMessageHistory,
 )
 
+from .checkpoint_operations import CHECKPOINT_OPERATIONS
 from .document_operations import DOCUMENT_OPERATIONS
 from .operation import Operation
 from .store_operations import STORE_OPERATIONS
@@ -201,7 +202,15 @@ def _message_store() -> list[Operation]:
     ]
 
 
-OPERATIONS = [*_history(), *_registry(), *_store(), *_message_store(), *DOCUMENT_OPERATIONS, *STORE_OPERATIONS]
+OPERATIONS = [
+    *_history(),
+    *_registry(),
+    *_store(),
+    *_message_store(),
+    *DOCUMENT_OPERATIONS,
+    *STORE_OPERATIONS,
+    *CHECKPOINT_OPERATIONS,
+]
 
 # Tried each time: of each class some that read and some that write, with tables and without.
 _QUICK = {
@@ -227,6 +236,11 @@ _QUICK = {
     "TablestoreStore.put (fewer vectors)",
     "TablestoreStore.get (lets it last)",
     "TablestoreStore.search (meaning)",
+    "TablestoreSaver.put (pieces)",
+    "TablestoreSaver.put (session)",
+    "TablestoreSaver.put_writes (special)",
+    "TablestoreSaver.get_tuple",
+    "TablestoreSaver.prune",
 }
 
 

@@ -30,12 +30,12 @@ SERVE = [sys.executable, "-c", "from langchain_tablestore_memory.cli import main
 
 
 class Writer:
-    """A process that adds turns. It is made ahead of time, because imports take longer than what it is made for."""
+    """A process that writes. It is made ahead of time, because imports take longer than what it is made for."""
 
-    def __init__(self, folder: Path, first: int) -> None:
+    def __init__(self, folder: Path, first: int, script: str = "writer.py") -> None:
         self.first = first
         self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("writer.py"), folder, "chat", str(first)],
+            [sys.executable, Path(__file__).with_name(script), folder, "chat", str(first)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -63,19 +63,27 @@ class Writer:
             process.kill()
 
 
-@pytest.fixture
-def writer(tmp_path):
+@contextlib.contextmanager
+def writers(folder: Path, script: str = "writer.py"):
     """Gives the next writer, and makes the one after it."""
     # Each has numbers of its own: a turn that was not acknowledged is not tried again.
     numbers = itertools.count(0, 100_000)
-    waiting = [Writer(tmp_path, next(numbers))]
+    waiting = [Writer(folder, next(numbers), script)]
 
     def writer() -> Writer:
-        waiting.append(Writer(tmp_path, next(numbers)))
+        waiting.append(Writer(folder, next(numbers), script))
         return waiting.pop(0)
 
-    yield writer
-    waiting.pop().discard()
+    try:
+        yield writer
+    finally:
+        waiting.pop().discard()
+
+
+@pytest.fixture
+def writer(tmp_path):
+    with writers(tmp_path) as writer:
+        yield writer
 
 
 def test_the_writer_is_killed(tmp_path, writer):

@@ -41,9 +41,11 @@ from langchain_tablestore_memory import (
     TablestoreVectorStore,
     connect,
 )
-from langchain_tablestore_memory.langgraph import TablestoreStore
+from langchain_tablestore_memory.langgraph import TablestoreSaver, TablestoreStore
 from langchain_tablestore_memory.local import Tablestore, ots_client
 
+from .stored_checkpoints import TABLE as CHECKPOINT_TABLE
+from .stored_checkpoints import Checkpoints, read_checkpoints
 from .stored_items import TABLE, Items, Vectors, read_items
 from .wire import Faults, FaultyBackend
 
@@ -105,8 +107,12 @@ class World:
         index: Any = {"dims": 2, "embed": LetterCounts(), "fields": ["text", "more[*]"]}
         return TablestoreStore(self.connection, index=index, filterable={"year": int}, **options)
 
+    def saver(self, **options: Any) -> TablestoreSaver:
+        """A checkpointer of LangGraph's."""
+        return TablestoreSaver(self.connection, **options)
+
     def contents(self) -> Contents:
-        """What is stored, read without this package and without faults."""
+        """What is stored, read without faults, and but for checkpoints without this package."""
         return read_contents(ots_client(self.service))
 
 
@@ -178,6 +184,8 @@ class Contents:
         documents: Keys and columns of documents by table, in order.
         items: Keys and columns of the items of a store, in order.
         vectors: Their vectors, of the texts by which they are found.
+        checkpoints: Checkpoints, and apart from them the writes of tasks, by thread and namespace, in order.
+        rest: What else is in the table of checkpoints.
         indexes: Tables with the search indexes that they have.
         faults: What is wrong with it in itself.
     """
@@ -187,6 +195,8 @@ class Contents:
     documents: dict[str, list[tuple[str, dict[str, Any]]]]
     items: Items
     vectors: Vectors
+    checkpoints: Checkpoints
+    rest: tuple[str, ...]
     indexes: tuple[tuple[str, str], ...]
     faults: tuple[str, ...]
 
@@ -194,10 +204,10 @@ class Contents:
         return [message_id for message_id, _ in self.messages.get(conversation, [])]
 
     def versions(self) -> set[tuple[str, Any, str]]:
-        """Messages, documents and items: where they are, their ids, and all that they hold."""
+        """Messages, documents, items and checkpoints: where they are, their ids, and all that they hold."""
         return {
             (place, row_id, repr(sorted(columns.items())))
-            for rows in (self.messages, self.documents, {TABLE: self.items})
+            for rows in (self.messages, self.documents, {TABLE: self.items}, self.checkpoints)
             for place, found in rows.items()
             for row_id, columns in found
         }
@@ -244,13 +254,14 @@ def read_contents(client: OTSClient) -> Contents:
         for _, index in client.list_search_index(table):
             _check_search_index(client, table, index, documents[table], faults)
     items, vectors = read_items(client, faults) if TABLE in tables else ([], {})
+    checkpoints, rest = read_checkpoints(client) if CHECKPOINT_TABLE in tables else ({}, ())
     with_rows = tables & {"session", "message", *DOCUMENT_TABLES, TABLE}
     indexes = tuple(sorted(pair for table in with_rows for pair in client.list_search_index(table)))
     recent = {
         user: [(session, columns) for _, session, columns in sorted(found, key=lambda each: each[:2], reverse=True)]
         for user, found in sessions.items()
     }
-    return Contents(recent, messages, documents, items, vectors, indexes, tuple(sorted(faults)))
+    return Contents(recent, messages, documents, items, vectors, checkpoints, rest, indexes, tuple(sorted(faults)))
 
 
 DOCUMENT_TABLES = {"knowledge", "shared"}
