@@ -310,7 +310,8 @@ async def test_an_answer_that_is_changed_before_anything_follows(make, run: Runs
 
 
 async def test_personal_data_that_is_taken_out(make, run: Runs, engine):
-    agent = make(middleware=[PIIMiddleware("email", apply_to_output=True)])
+    model = ScriptedModel(script=[AIMessage("You are ada@example.com, as you say.")])
+    agent = make(model, middleware=[PIIMiddleware("email", apply_to_output=True)])
     await run(agent, "I am ada@example.com, who are you?")
     # The question and the answer, each as it was and as it became.
     assert engine.writes == ["BatchWriteRow"] * 4
