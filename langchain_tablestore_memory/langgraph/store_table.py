@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from tablestore import INF_MAX, INF_MIN
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow, collect, read_rows
+from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect, read_rows
 from langchain_tablestore_memory.core.schema import ManagedTable, Table, with_table
 from langchain_tablestore_memory.core.writes import MAX_BYTES, MAX_ROWS, RowWrite, delete_row, write_rows
 from langchain_tablestore_memory.errors import WriteError
@@ -53,6 +53,12 @@ _ATTEMPTS = 20
 
 _SWEPT_AT_A_TIME = 100
 
+_FILTERED_PAGE = 200
+"""Rows to read at least where a filter may drop some."""
+
+_FILTERED_BYTES = 8 * MAX_BYTES
+"""Bytes of large values that are read at once to be looked at by a filter."""
+
 Accepts = Callable[[StoredItem], bool]
 
 
@@ -81,28 +87,18 @@ class ItemTable(ManagedTable):
 
     def _completed(self, rows: Sequence[StoredRow]) -> Program[list[StoredRow | None]]:
         """Rows that were read without large values, with these; None for those that are gone."""
-        completed: list[StoredRow | None] = list(rows)
-        large = [position for position, row in enumerate(rows) if is_large(row)]
-        groups: list[list[int]] = []
-        size = MAX_BYTES
-        for position in large:
-            size += rows[position].columns.get(SIZE, 0)
-            if size > MAX_BYTES:
-                groups.append([])
-                size = rows[position].columns.get(SIZE, 0)
-            groups[-1].append(position)
-        if not groups:
-            return completed
+        large = [row for row in rows if is_large(row)]
+        if not large:
+            return list(rows)
+        groups = list(_slices(large, MAX_BYTES))
         found = yield Together(
             [
-                read_rows(self.name, [item_key(identity_of(rows[i])) for i in group], columns=ITEM_COLUMNS)
+                read_rows(self.name, [item_key(identity_of(row)) for row in group], columns=ITEM_COLUMNS)
                 for group in groups
             ]
         )
-        for group, group_rows in zip(groups, found, strict=True):
-            for position, row in zip(group, group_rows, strict=True):
-                completed[position] = row
-        return completed
+        complete = iter([row for group in found for row in group])
+        return [next(complete) if is_large(row) else row for row in rows]
 
     def page(
         self, prefix: Namespace, accepts: Accepts | None, *, offset: int, limit: int, expired_at: int | None
@@ -133,36 +129,29 @@ class ItemTable(ManagedTable):
         limit: int,
         expired_at: int | None,
     ) -> Program[list[StoredItem]]:
-        def is_there(row: StoredRow) -> bool:
-            return expired_at is None or not is_expired(row.columns, expired_at)
-
-        def decode(row: StoredRow) -> StoredItem | None:
-            if not is_there(row):
-                return None
-            item = StoredItem.of(row)
-            return item if accepts is None or accepts(item) else None
+        def is_there(row: StoredRow) -> StoredRow | None:
+            return None if expired_at is not None and is_expired(row.columns, expired_at) else row
 
         index = table.index(self._created)
         start, end = self._range(prefix)
         if offset and accepts is None:
             # Of what is passed over, the values are not read.
-            passed = Scan(
-                index.name, start, end, lambda row: row if is_there(row) else None, columns=[KEY, EXPIRES], limit=offset
-            )
+            passed = Scan(index.name, start, end, is_there, columns=[KEY, EXPIRES], limit=offset)
             yield from collect(passed)
             if passed.position is None:
                 return []
             start, offset = passed.position, 0
-        scan = Scan(
-            index.name,
-            start,
-            end,
-            decode,
-            limit=offset + limit,
-            drops=accepts is not None,
-            complete=self._completed,
-        )
-        return (yield from collect(scan))[offset:]
+        wanted = offset + limit
+        page_size = min(wanted if accepts is None else max(wanted, _FILTERED_PAGE), MAX_PAGE)
+        rows = Scan(index.name, start, end, is_there, page_size=page_size)
+        items: list[StoredItem] = []
+        while not rows.finished and len(items) < wanted:
+            for some in _slices((yield from rows.fetch()), _FILTERED_BYTES if accepts is not None else None):
+                complete = [row for row in (yield from self._completed(some)) if row is not None and is_there(row)]
+                items += filter(accepts, map(StoredItem.of, complete))
+                if len(items) >= wanted:
+                    break
+        return items[offset:wanted]
 
     def namespaces(self, listing: Listing, *, expired_at: int | None) -> Program[list[Namespace]]:
         """The namespaces that hold items.
@@ -324,6 +313,21 @@ class ItemTable(ManagedTable):
             yield from write_rows(left)
             removed += len(left)
         return removed
+
+
+def _slices(rows: Sequence[StoredRow], most: int | None) -> Iterator[Sequence[StoredRow]]:
+    """Rows side by side whose large values have so many bytes at the most; all of them where there is no limit."""
+    some: list[StoredRow] = []
+    size = 0
+    for row in rows:
+        large = row.columns.get(SIZE, 0)
+        if most is not None and some and size + large > most:
+            yield some
+            some, size = [], 0
+        some.append(row)
+        size += large
+    if some:
+        yield some
 
 
 @dataclass(slots=True)
