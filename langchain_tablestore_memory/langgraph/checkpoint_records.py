@@ -29,6 +29,7 @@ class NewCheckpoint:
         skeleton: The checkpoint without its channels.
         metadata: Its metadata.
         versions: The version of each channel.
+        changed: The channels that are new with it.
         before: The values of the checkpoint before.
         fresh: The values that are new with it.
         kept: The values that were new with others.
@@ -41,9 +42,15 @@ class NewCheckpoint:
     skeleton: Part
     metadata: Part
     versions: Mapping[str, Version]
+    changed: Collection[str]
     before: Mapping[str, Held] = field(default_factory=dict)
     fresh: dict[str, Value] = field(default_factory=dict)
     kept: dict[str, Held] = field(default_factory=dict)
+
+    def keeps(self, channel: str, held: Held | None) -> bool:
+        """Whether the value of a channel is the one that the checkpoint before has."""
+        version = self.versions.get(channel)
+        return held is not None and version is not None and held.version == version and channel not in self.changed
 
 
 @dataclass(slots=True)

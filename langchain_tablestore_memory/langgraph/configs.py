@@ -125,6 +125,16 @@ def metadata_of(config: RunnableConfig, metadata: CheckpointMetadata) -> Checkpo
     return merged  # type: ignore[return-value]
 
 
+def run_of(metadata: Mapping[str, Any]) -> str | None:
+    """The run that metadata names; None where it names none.
+
+    Raises:
+        InvalidArgumentError: Its id cannot be stored.
+    """
+    run_id = metadata.get("run_id")
+    return check_run(run_id) if isinstance(run_id, str | uuid.UUID) and run_id != "" else None
+
+
 def config_of(line: Line, checkpoint_id: str) -> RunnableConfig:
     """The configuration that names a checkpoint."""
     return {

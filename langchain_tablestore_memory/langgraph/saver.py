@@ -49,14 +49,15 @@ from langchain_tablestore_memory.langgraph.configs import (
     config_of,
     line_of,
     metadata_of,
+    run_of,
     several,
 )
 from langchain_tablestore_memory.langgraph.delta_history import DeltaHistory
 from langchain_tablestore_memory.langgraph.expiry import Expiry, is_duration, microseconds
 from langchain_tablestore_memory.langgraph.held_values import HeldValues
 from langchain_tablestore_memory.langgraph.serialized import delta_channels, dump, dump_value, load_checkpoint
-from langchain_tablestore_memory.langgraph.thread_sessions import connection_of, session_writes
-from langchain_tablestore_memory.langgraph.values import Held
+from langchain_tablestore_memory.langgraph.thread_sessions import SessionWrites, connection_of, session_writes
+from langchain_tablestore_memory.langgraph.values import Held, Part
 
 if TYPE_CHECKING:
     import tablestore
@@ -215,31 +216,31 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             InvalidArgumentError: No thread is named, or a value cannot be stored; nothing is written.
             WriteError: It is not known to be stored.
         """
+        # All of it before the first request: the graph may go on meanwhile, and change what it handed over.
         line, parent_id = line_of(config), checkpoint_of(config)
         checkpoint_id = check_new_checkpoint(checkpoint, new_versions)
         skeleton = {key: value for key, value in checkpoint.items() if key not in _CHANNELS}
+        values = dict(checkpoint["channel_values"])
         full = metadata_of(config, metadata)
-        run_id = full.get("run_id")
         new = NewCheckpoint(
             line,
             checkpoint_id,
             parent_id,
-            check_run(run_id) if isinstance(run_id, str) and run_id else None,
+            run_of(full),
             dump(self.serde, skeleton, "the checkpoint"),
             dump(self.serde, full, "the metadata"),
-            checkpoint["channel_versions"],
+            dict(checkpoint["channel_versions"]),
+            frozenset(new_versions),
+            (parent_id and self._held.of(line, parent_id)) or {},
         )
+        for channel, value in values.items():
+            if not new.keeps(channel, new.before.get(channel)):
+                new.fresh[channel] = dump_value(self.serde, value, f"channel {channel!r}")
         now = self._expiry.now()
         session = None
         if self._sessions is not None:
             session = session_writes(self._sessions.table_name, config["configurable"], line, now)
-        yield from self._begin(line.thread_id)
-        new.before = yield from self._before(line, parent_id)
-        self._add_values(new, checkpoint["channel_values"], new_versions)
-        held = yield from self._prepared(lambda: self._writer.put(new, now, session))
-        self._held.remember(line, checkpoint_id, held)
-        self._expiry.note(line.thread_id, now)
-        return config_of(line, checkpoint_id)
+        return self._store(new, values, now, session)
 
     put, aput = operation(_put)
 
@@ -266,12 +267,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             WRITES_IDX_MAP.get(channel, index): (channel, dump(self.serde, value, f"channel {channel!r}"))
             for index, (channel, value) in enumerate(check_writes(writes))
         }
-        if not by_index:
-            return
-        yield from self._begin(line.thread_id)
-        now = self._expiry.now()
-        yield from self._prepared(lambda: self._writer.put_writes(line, checkpoint_id, task, by_index, now))
-        self._expiry.note(line.thread_id, now)
+        return self._store_writes(line, checkpoint_id, task, by_index)
 
     put_writes, aput_writes = operation(_put_writes)
 
@@ -478,6 +474,24 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         if self._ttl is not None and (yield from self._prepared(lambda: self._expiry.begin(thread_id))):
             self._held.forget(thread_id)
 
+    def _store(
+        self, new: NewCheckpoint, values: Mapping[str, Any], now: int, session: SessionWrites | None
+    ) -> Program[RunnableConfig]:
+        yield from self._begin(new.line.thread_id)
+        new.before = yield from self._before(new.line, new.parent_id)
+        for channel in dict.fromkeys([*new.versions, *values]):
+            held = new.before.get(channel)
+            if held is not None and new.keeps(channel, held):
+                new.kept[channel] = held
+                new.fresh.pop(channel, None)
+            elif channel in values and channel not in new.fresh:
+                # It was to be kept, but the thread has expired meanwhile.
+                new.fresh[channel] = dump_value(self.serde, values[channel], f"channel {channel!r}")
+        held_now = yield from self._prepared(lambda: self._writer.put(new, now, session))
+        self._held.remember(new.line, new.checkpoint_id, held_now)
+        self._expiry.note(new.line.thread_id, now)
+        return config_of(new.line, new.checkpoint_id)
+
     def _before(self, line: Line, parent_id: str | None) -> Program[Mapping[str, Held]]:
         """Where the values of the checkpoint before are."""
         if parent_id is None:
@@ -488,14 +502,15 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         found = yield from self._prepared(lambda: self._reader.bare(line, parent_id))
         return {} if found is None else found.held()
 
-    def _add_values(self, new: NewCheckpoint, values: Mapping[str, Any], new_versions: ChannelVersions) -> None:
-        """Tell the values that are new from those that are stored already."""
-        for channel in dict.fromkeys([*new.versions, *values]):
-            version, held = new.versions.get(channel), new.before.get(channel)
-            if channel not in new_versions and held is not None and version is not None and held.version == version:
-                new.kept[channel] = held
-            elif channel in values:
-                new.fresh[channel] = dump_value(self.serde, values[channel], f"channel {channel!r}")
+    def _store_writes(
+        self, line: Line, checkpoint_id: str, task: tuple[str, str], writes: Mapping[int, tuple[str, Part]]
+    ) -> Program[None]:
+        if not writes:
+            return
+        yield from self._begin(line.thread_id)
+        now = self._expiry.now()
+        yield from self._prepared(lambda: self._writer.put_writes(line, checkpoint_id, task, writes, now))
+        self._expiry.note(line.thread_id, now)
 
     def _prune_one(self, thread_id: str, strategy: str) -> Program[None]:
         def deltas(found: StoredCheckpoint) -> Collection[str]:
