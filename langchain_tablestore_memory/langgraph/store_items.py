@@ -2,9 +2,9 @@
 
 The key columns are the namespace, the key and a part. The row of the part `""` is the item: its value, its times, the
 vector of its first text, all of its texts for searches by words, and the fields that searches filter by. Every put has
-a token (`put_id`), which the item's row names. Each further vector is in a row of its own, whose part begins with the
-token of the put that made it: so vectors of a put that was overwritten meanwhile, or that was never finished, are told
-from those that count.
+a token (`put_id`), which all of its rows hold. Each further vector is in a row of its own, whose part begins with that
+token. Those of which the item's row has another token do not count: the item was put anew, or its put was never
+finished.
 """
 
 from __future__ import annotations
@@ -57,12 +57,10 @@ TEXT, EMBEDDING = "text", "embedding"
 MAX_INLINE = 32 * 1024
 """Bytes of a value that the local index carries too. A hundred rows with such values fit into one request."""
 
-_INLINE_COLUMNS = (CREATED, UPDATED, EXPIRES, LIFETIME, PUT, VECTORS, VALUE, SIZE)
-_LARGE_COLUMNS = (LARGE, *continuation_columns(LARGE))
-ITEM_COLUMNS = (*_INLINE_COLUMNS, *_LARGE_COLUMNS)
-"""The columns of an item without what only searches need."""
-SMALL_COLUMNS = _INLINE_COLUMNS
-"""The same without a large value."""
+SMALL_COLUMNS = (CREATED, UPDATED, EXPIRES, LIFETIME, PUT, VECTORS, VALUE, SIZE)
+"""The columns of an item without a large value, and without what only searches need."""
+ITEM_COLUMNS = (*SMALL_COLUMNS, LARGE, *continuation_columns(LARGE))
+"""The same with a large value."""
 HEAD_COLUMNS = (CREATED, PUT, VECTORS, EXPIRES)
 """What a put has to know of the item that is there."""
 
