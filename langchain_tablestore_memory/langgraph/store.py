@@ -258,10 +258,11 @@ class TablestoreStore(BaseStore):
         given: Any = ops
         if not isinstance(given, Iterable):
             raise InvalidArgumentError(f"ops is a {type(given).__name__}. Give a list of operations.")
+        # Values are read here and now: afterwards they are the caller's again, to change.
         batch = Batch(self._parts)
         for op in given:
             batch.add(op)
-        return (yield from batch.run())
+        return batch.run()
 
     batch, abatch = operation(_batch)
 
@@ -281,8 +282,7 @@ class TablestoreStore(BaseStore):
         Raises:
             InvalidNamespaceError: The namespace is none.
         """
-        [item] = yield from self._batch([GetOp(namespace, str(key), self._refreshes(refresh_ttl))])
-        return cast("Item | None", item)
+        return _only(self._batch([GetOp(namespace, str(key), self._refreshes(refresh_ttl))]))
 
     get, aget = operation(_get)
 
@@ -328,8 +328,7 @@ class TablestoreStore(BaseStore):
         op = SearchOp(namespace_prefix, cast("Any", filter), limit, offset, query, self._refreshes(refresh_ttl))
         batch = Batch(self._parts)
         batch.add_search(op, search_type=search_type, hybrid=hybrid)
-        [items] = yield from batch.run()
-        return cast("list[SearchItem]", items)
+        return _only(batch.run())
 
     search, asearch = operation(_search)
 
@@ -361,7 +360,7 @@ class TablestoreStore(BaseStore):
         minutes = (self.ttl_config or {}).get("default_ttl") if isinstance(ttl, NotProvided) else ttl
         if value is None:
             raise InvalidArgumentError("The value is None. Give a dict, or call delete.")
-        yield from self._batch([PutOp(namespace, str(key), value, index=cast("Any", index), ttl=minutes)])
+        return _only(self._batch([PutOp(namespace, str(key), value, index=cast("Any", index), ttl=minutes)]))
 
     put, aput = operation(_put)
 
@@ -372,7 +371,7 @@ class TablestoreStore(BaseStore):
             InvalidNamespaceError: The namespace is none.
             WriteError: It is not known to be deleted.
         """
-        yield from self._batch([PutOp(namespace, str(key), None)])
+        return _only(self._batch([PutOp(namespace, str(key), None)]))
 
     delete, adelete = operation(_delete)
 
@@ -402,8 +401,7 @@ class TablestoreStore(BaseStore):
             conditions.append(MatchCondition("prefix", prefix))
         if suffix:
             conditions.append(MatchCondition("suffix", suffix))
-        [found] = yield from self._batch([ListNamespacesOp(tuple(conditions), max_depth, limit, offset)])
-        return cast("list[Namespace]", found)
+        return _only(self._batch([ListNamespacesOp(tuple(conditions), max_depth, limit, offset)]))
 
     list_namespaces, alist_namespaces = operation(_list_namespaces)
 
@@ -484,6 +482,12 @@ class TablestoreStore(BaseStore):
         if refresh_ttl is not None:
             return refresh_ttl
         return (self.ttl_config or {}).get("refresh_on_read", True)
+
+
+def _only(results: Program[list[Result]]) -> Program[Any]:
+    """The one result of a batch of one operation."""
+    [result] = yield from results
+    return result
 
 
 def _checked_name(table_name: Any) -> str:
