@@ -29,6 +29,7 @@ class NewCheckpoint:
         skeleton: The checkpoint without its channels.
         metadata: Its metadata.
         versions: The version of each channel.
+        channels: The channels that it names or has values of.
         changed: The channels that are new with it.
         before: The values of the checkpoint before.
         fresh: The values that are new with it.
@@ -42,6 +43,7 @@ class NewCheckpoint:
     skeleton: Part
     metadata: Part
     versions: Mapping[str, Version]
+    channels: Collection[str]
     changed: Collection[str]
     before: Mapping[str, Held] = field(default_factory=dict)
     fresh: dict[str, Value] = field(default_factory=dict)

@@ -93,10 +93,13 @@ class Expiry:
             while len(self._active) > _REMEMBERED:
                 self._active.popitem(last=False)
 
-    def forget(self, thread_id: str) -> None:
-        """Forget a thread that is deleted."""
+    def forget(self, thread_id: str | None) -> None:
+        """Forget a thread that is deleted, or all."""
         with self._lock:
-            self._active.pop(thread_id, None)
+            if thread_id is None:
+                self._active.clear()
+            else:
+                self._active.pop(thread_id, None)
 
     def delete_idle(self, age: int) -> Program[int]:
         """Delete the threads to which nothing was written for so many microseconds. Returns how many."""

@@ -30,14 +30,10 @@ from langchain_tablestore_memory.langgraph.checkpoint_pages import (
     CheckpointPages,
     FilledPages,
     PreparedPages,
-    read_latest,
-    read_one,
 )
-from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader
 from langchain_tablestore_memory.langgraph.checkpoint_records import NewCheckpoint, StoredCheckpoint
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Line, checkpoint_schema
+from langchain_tablestore_memory.langgraph.checkpoint_rows import checkpoint_schema
 from langchain_tablestore_memory.langgraph.checkpoint_selection import Selection
-from langchain_tablestore_memory.langgraph.checkpoint_writing import CheckpointWriter
 from langchain_tablestore_memory.langgraph.configs import (
     check_new_checkpoint,
     check_run,
@@ -54,10 +50,10 @@ from langchain_tablestore_memory.langgraph.configs import (
 )
 from langchain_tablestore_memory.langgraph.delta_history import DeltaHistory
 from langchain_tablestore_memory.langgraph.expiry import Expiry, is_duration, microseconds
-from langchain_tablestore_memory.langgraph.held_values import HeldValues
 from langchain_tablestore_memory.langgraph.serialized import delta_channels, dump, dump_value, load_checkpoint
-from langchain_tablestore_memory.langgraph.thread_sessions import SessionWrites, connection_of, session_writes
-from langchain_tablestore_memory.langgraph.values import Held, Part
+from langchain_tablestore_memory.langgraph.thread_sessions import connection_of, session_writes
+from langchain_tablestore_memory.langgraph.thread_storage import ThreadStorage
+from langchain_tablestore_memory.langgraph.values import Value
 
 if TYPE_CHECKING:
     import tablestore
@@ -162,10 +158,9 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         self._schemas = (self._schema,) if sessions is None else (self._schema, sessions.schema)
         self._sessions = sessions
         self._ttl = ttl
-        self._reader = CheckpointReader(table_name)
-        self._writer = CheckpointWriter(self._reader)
         self._expiry = Expiry(table_name, None if ttl is None else microseconds(ttl), clock)
-        self._held = HeldValues()
+        self._threads = ThreadStorage(table_name, self._expiry)
+        self._reader = self._threads.reader
 
     @property
     def table_name(self) -> str:
@@ -187,7 +182,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
 
     def _drop(self) -> Program[None]:
         """Delete the table with all threads. A missing one is fine. Sessions stay."""
-        self._held.forget()
+        self._threads.forget()
         yield from drop_table(self._connection, self._schema)
 
     drop, adrop = operation(_drop)
@@ -230,17 +225,27 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             dump(self.serde, skeleton, "the checkpoint"),
             dump(self.serde, full, "the metadata"),
             dict(checkpoint["channel_versions"]),
+            tuple(dict.fromkeys([*checkpoint["channel_versions"], *values])),
             frozenset(new_versions),
-            (parent_id and self._held.of(line, parent_id)) or {},
         )
+
+        def dump_channel(channel: str) -> Value | None:
+            return dump_value(self.serde, values[channel], f"channel {channel!r}") if channel in values else None
+
+        before = self._threads.known(line, parent_id)
         for channel, value in values.items():
-            if not new.keeps(channel, new.before.get(channel)):
+            if not new.keeps(channel, before.get(channel)):
                 new.fresh[channel] = dump_value(self.serde, value, f"channel {channel!r}")
         now = self._expiry.now()
         session = None
         if self._sessions is not None:
             session = session_writes(self._sessions.table_name, config["configurable"], line, now)
-        return self._store(new, values, now, session)
+
+        def store() -> Program[RunnableConfig]:
+            yield from self._threads.put(new, now, session, dump_channel)
+            return config_of(line, checkpoint_id)
+
+        return self._prepared(store)
 
     put, aput = operation(_put)
 
@@ -267,7 +272,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             WRITES_IDX_MAP.get(channel, index): (channel, dump(self.serde, value, f"channel {channel!r}"))
             for index, (channel, value) in enumerate(check_writes(writes))
         }
-        return self._store_writes(line, checkpoint_id, task, by_index)
+        return self._prepared(lambda: self._threads.put_writes(line, checkpoint_id, task, by_index))
 
     put_writes, aput_writes = operation(_put_writes)
 
@@ -286,10 +291,9 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             InvalidArgumentError: No thread is named, or an id cannot be one.
         """
         line, checkpoint_id = line_of(config), checkpoint_of(config)
-        found = yield from self._read(line, checkpoint_id)
+        found = yield from self._prepared(lambda: self._threads.get(line, checkpoint_id))
         if found is None:
             return None
-        self._held.remember(line, found.checkpoint_id, found.held())
         return load_checkpoint(self.serde, found, config if checkpoint_id else None)
 
     get_tuple, aget_tuple = operation(_get_tuple)
@@ -347,7 +351,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         channels = several(channels, "channels", "names of channels")
         if not channels:
             return {}
-        target = yield from self._read(line, checkpoint_of(config))
+        checkpoint_id = checkpoint_of(config)
+        target = yield from self._prepared(lambda: self._threads.get(line, checkpoint_id))
         history = DeltaHistory(channels)
         current = None if target is None else target.parent_id
         pages = CheckpointPages(self._reader, *line.backward(target.checkpoint_id if target else None))
@@ -369,7 +374,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         Its session, where it is listed as one, is deleted by `SessionRegistry.delete`.
         """
         thread_id = check_thread(thread_id)
-        self._forget(thread_id)
+        self._threads.forget(thread_id)
         yield from self._prepared(lambda: removal.delete_thread(self.table_name, thread_id))
 
     delete_thread, adelete_thread = operation(_delete_thread)
@@ -380,7 +385,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         On the service, the index of runs is a moment behind the table: call it a second after a run has ended.
         """
         ids = [check_run(run_id) for run_id in several(run_ids, "run_ids")]
-        self._held.forget()
+        self._threads.forget()
         now = self._expiry.now()
         yield from with_table(
             self._connection,
@@ -399,8 +404,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         target = check_thread(target_thread_id, "target_thread_id")
         if source == target or not (yield from self._prepared(lambda: self._expiry.is_alive(source, 0))):
             return
-        yield from self._begin(target)
-        self._forget(target)
+        yield from self._prepared(lambda: self._threads.begin(target))
+        self._threads.forget(target)
         now = self._expiry.now()
         yield from self._prepared(lambda: removal.copy_thread(self.table_name, source, target, now))
 
@@ -420,7 +425,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             raise InvalidArgumentError(f"strategy is {strategy!r}. Give 'keep_latest' or 'delete'.")
         ids = [check_thread(thread_id) for thread_id in several(thread_ids, "thread_ids")]
         for thread_id in ids:
-            self._forget(thread_id)
+            self._threads.forget(thread_id)
             yield from self._prune_one(thread_id, strategy)
 
     prune, aprune = operation(_prune)
@@ -443,7 +448,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         if not is_duration(duration):
             raise InvalidArgumentError(f"older_than is {older_than!r}. Give a positive timedelta.")
         age = microseconds(duration)
-        self._held.forget()
+        self._threads.forget()
         return (yield from self._prepared(lambda: self._expiry.delete_idle(age)))
 
     delete_idle, adelete_idle = operation(_delete_idle)
@@ -458,60 +463,6 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     def _prepared(self, make: Callable[[], Program[T]]) -> Program[T]:
         return with_tables(self._connection, self._schemas, make)
 
-    def _read(self, line: Line, checkpoint_id: str | None) -> Program[StoredCheckpoint | None]:
-        def alive(found: StoredCheckpoint) -> Program[bool]:
-            return self._expiry.is_alive(line.thread_id, found.written)
-
-        def read() -> Program[StoredCheckpoint | None]:
-            if checkpoint_id is None:
-                return read_latest(self._reader, line, alive)
-            return read_one(self._reader, line, checkpoint_id, alive)
-
-        return self._prepared(read)
-
-    def _begin(self, thread_id: str) -> Program[None]:
-        """Prepare to write to a thread."""
-        if self._ttl is not None and (yield from self._prepared(lambda: self._expiry.begin(thread_id))):
-            self._held.forget(thread_id)
-
-    def _store(
-        self, new: NewCheckpoint, values: Mapping[str, Any], now: int, session: SessionWrites | None
-    ) -> Program[RunnableConfig]:
-        yield from self._begin(new.line.thread_id)
-        new.before = yield from self._before(new.line, new.parent_id)
-        for channel in dict.fromkeys([*new.versions, *values]):
-            held = new.before.get(channel)
-            if held is not None and new.keeps(channel, held):
-                new.kept[channel] = held
-                new.fresh.pop(channel, None)
-            elif channel in values and channel not in new.fresh:
-                # It was to be kept, but the thread has expired meanwhile.
-                new.fresh[channel] = dump_value(self.serde, values[channel], f"channel {channel!r}")
-        held_now = yield from self._prepared(lambda: self._writer.put(new, now, session))
-        self._held.remember(new.line, new.checkpoint_id, held_now)
-        self._expiry.note(new.line.thread_id, now)
-        return config_of(new.line, new.checkpoint_id)
-
-    def _before(self, line: Line, parent_id: str | None) -> Program[Mapping[str, Held]]:
-        """Where the values of the checkpoint before are."""
-        if parent_id is None:
-            return {}
-        held = self._held.of(line, parent_id)
-        if held is not None:
-            return held
-        found = yield from self._prepared(lambda: self._reader.bare(line, parent_id))
-        return {} if found is None else found.held()
-
-    def _store_writes(
-        self, line: Line, checkpoint_id: str, task: tuple[str, str], writes: Mapping[int, tuple[str, Part]]
-    ) -> Program[None]:
-        if not writes:
-            return
-        yield from self._begin(line.thread_id)
-        now = self._expiry.now()
-        yield from self._prepared(lambda: self._writer.put_writes(line, checkpoint_id, task, writes, now))
-        self._expiry.note(line.thread_id, now)
-
     def _prune_one(self, thread_id: str, strategy: str) -> Program[None]:
         def deltas(found: StoredCheckpoint) -> Collection[str]:
             return delta_channels(self.serde, found)
@@ -522,10 +473,6 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
             return removal.keep_latest(self._reader, thread_id, deltas, self._expiry.now())
 
         return self._prepared(prune)
-
-    def _forget(self, thread_id: str) -> None:
-        self._held.forget(thread_id)
-        self._expiry.forget(thread_id)
 
 
 _CHANNELS = frozenset({"channel_values", "channel_versions"})
