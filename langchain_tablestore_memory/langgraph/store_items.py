@@ -250,22 +250,17 @@ class NewItem:
         """
         put_row("", item_key(self.identity), self._columns(0, 0), name=item_name(self.identity))
 
-    def write(self, table: str, *, created_at: int, now: int, put_before: str | None) -> RowWrite:
+    def write(self, table: str, *, created_at: int, now: int, condition: Condition | None) -> RowWrite:
         """The write of its own row.
 
         Args:
             table: The table.
             created_at: When it was first put.
             now: The time.
-            put_before: The token of the put that this one follows; None where there is no such item.
+            condition: What has to be there; None for whatever.
         """
-        return put_row(
-            table,
-            item_key(self.identity),
-            self._columns(created_at, now),
-            name=item_name(self.identity),
-            condition=_follows(put_before),
-        )
+        columns = self._columns(created_at, now)
+        return put_row(table, item_key(self.identity), columns, name=item_name(self.identity), condition=condition)
 
     def parts(self, table: str) -> list[RowWrite]:
         """The writes of the rows of its further vectors."""
@@ -316,7 +311,7 @@ def delete_item(table: str, identity: Identity, put_before: str | None, *, expir
     Args:
         table: The table.
         identity: The item.
-        put_before: The token of its put.
+        put_before: The token of its put; None to delete it whatever is there.
         expires_at: When it expires, where it is to be deleted only if it still does.
     """
     # A deletion that is repeated because its answer was lost meets no row, which is fine.
@@ -354,8 +349,8 @@ def refresh_item(table: str, item: StoredItem, now: int) -> RowWrite:
     )
 
 
-def _follows(put_before: str | None) -> Condition:
-    """The condition that an item is still from the put that was read, or still not there."""
+def follows(put_before: str | None) -> Condition:
+    """The condition that an item is still from the put of this token, or, for None, still not there."""
     return Condition(RowExistenceExpectation.IGNORE, column_unchanged({PUT: put_before}, PUT))
 
 

@@ -31,6 +31,7 @@ from langchain_tablestore_memory.langgraph.store_items import (
     StoredItem,
     delete_item,
     delete_parts,
+    follows,
     identity_of,
     is_expired,
     is_large,
@@ -48,8 +49,11 @@ from langchain_tablestore_memory.langgraph.store_namespaces import (
     namespace_range,
 )
 
-_ATTEMPTS = 20
-"""How often a write is tried that somebody else is faster than."""
+_PATIENCE = 10
+"""How often somebody else may be faster to write an item. Then it is written whatever is there.
+
+Of an item with several vectors, that may leave rows behind that count for nothing (`remove_unfinished`).
+"""
 
 _SWEPT_AT_A_TIME = 100
 
@@ -203,23 +207,26 @@ class ItemTable(ManagedTable):
             WriteError: Some are not known to be written; it names them.
         """
         pending = dict(changes)
-        for _ in range(_ATTEMPTS):
-            writes = yield from self._writes(pending, now, expired_at)
+        attempts = 0
+        while pending:
+            writes = yield from self._writes(pending, now, expired_at, anyway=attempts >= _PATIENCE)
             writes.items += refreshes
             refreshes = ()
             failed = yield from writes.carry_out()
             pending = {identity: new for identity, new in pending.items() if item_name(identity) in failed}
-            if not pending:
-                return
-        raise WriteError(
-            f"{len(pending)} items were changed by somebody else each time that they were read. Try again.",
-            failed=[item_name(identity) for identity in pending],
-            api="batch_write_row",
-            code=CONFLICT,
-        )
+            attempts += 1
 
-    def _writes(self, changes: Mapping[Identity, NewItem | None], now: int, expired_at: int | None) -> Program[_Writes]:
-        """What is to be written, as items are now."""
+    def _writes(
+        self, changes: Mapping[Identity, NewItem | None], now: int, expired_at: int | None, *, anyway: bool
+    ) -> Program[_Writes]:
+        """What is to be written, as items are now.
+
+        Args:
+            changes: What is to be.
+            now: The time.
+            expired_at: The time at which an expired item is as good as none.
+            anyway: Whether it is written also where items are changed meanwhile.
+        """
         rows = yield from read_rows(self.name, [item_key(each) for each in changes], columns=HEAD_COLUMNS)
         writes = _Writes()
         for position, ((identity, new), row) in enumerate(zip(changes.items(), rows, strict=True)):
@@ -228,14 +235,17 @@ class ItemTable(ManagedTable):
             if new is None:
                 if row is None:
                     continue
-                writes.items.append(delete_item(self.name, identity, before))
+                writes.items.append(delete_item(self.name, identity, None if anyway else before))
             elif before == new.put_id:
                 # It was written, and the answer was lost.
                 continue
             else:
                 gone = row is None or (expired_at is not None and is_expired(columns, expired_at))
                 created_at = now + position if gone else columns[CREATED]
-                writes.items.append(new.write(self.name, created_at=created_at, now=now + position, put_before=before))
+                condition = None if anyway else follows(before)
+                writes.items.append(
+                    new.write(self.name, created_at=created_at, now=now + position, condition=condition)
+                )
                 writes.new_parts += new.parts(self.name)
             if before is not None:
                 writes.old_parts += delete_parts(self.name, identity, before, columns.get(VECTORS, 0))

@@ -69,7 +69,7 @@ values = st.dictionaries(
 
 @given(values, st.integers(0, 2**52), st.none() | st.integers(1, 2**50))
 def test_round_trip(value, now, lifetime):
-    write = new_item(value, lifetime=lifetime).write("t", created_at=now, now=now + 5, put_before=None)
+    write = new_item(value, lifetime=lifetime).write("t", created_at=now, now=now + 5, condition=None)
     found = StoredItem.of(row_of(write))
     assert found.value == value
     assert repr(found.value) == repr(value)
@@ -89,13 +89,13 @@ def test_times_are_exact():
 
 def test_a_clock_that_was_set_back():
     """An item was never changed before it was made."""
-    found = StoredItem.of(row_of(new_item().write("t", created_at=100, now=50, put_before="x")))
+    found = StoredItem.of(row_of(new_item().write("t", created_at=100, now=50, condition=None)))
     assert (found.created_at, found.updated_at) == (100, 100)
 
 
 def test_a_large_value():
     value = {"text": "茶" * 1_000_000}
-    row = row_of(new_item(value).write("t", created_at=1, now=1, put_before=None))
+    row = row_of(new_item(value).write("t", created_at=1, now=1, condition=None))
     assert VALUE not in row.columns
     assert row.columns[SIZE] == len(tagged_json.dumps(value).encode())
     assert len(row.columns[LARGE].encode()) <= 2 * 1024 * 1024
@@ -103,7 +103,7 @@ def test_a_large_value():
     assert not is_large(row)
     assert is_large(StoredRow(row.key, {SIZE: 5}))
     small = {"text": "x" * (MAX_INLINE - 11)}
-    assert VALUE in row_of(new_item(small).write("t", created_at=1, now=1, put_before=None)).columns
+    assert VALUE in row_of(new_item(small).write("t", created_at=1, now=1, condition=None)).columns
 
 
 def test_too_large():
@@ -116,7 +116,7 @@ def test_too_large():
 
 def test_vectors():
     item = new_item(texts=["a", "b", "c"], vectors=["[1]", "[2]", "[3]"], fields=[("field_n", 1)])
-    row = row_of(item.write("t", created_at=1, now=1, put_before=None))
+    row = row_of(item.write("t", created_at=1, now=1, condition=None))
     assert (row.columns[EMBEDDING], row.columns[TEXT], row.columns[VECTORS], row.columns["field_n"]) == (
         "[1]",
         "a\nb\nc",
