@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import os
@@ -197,6 +198,25 @@ async def test_what_a_caller_changes_afterwards_is_not_stored(saver, open_saver)
     assert first.checkpoint["channel_values"]["list"] == [entry(n) for n in range(10)]
     found = await open_saver().get_tuple(thread.config())
     assert found.checkpoint["channel_values"]["list"] == values
+
+
+@pytest.mark.parametrize("mode", ["async"], indirect=True)
+async def test_what_changes_while_it_is_stored(saver, open_saver):
+    """LangGraph's graphs go on meanwhile, and some of their channels change in place."""
+    thread = Thread()
+    first = thread.step(None, {"set": {"a"}, "list": ["a"]})
+    await saver.put(*first.arguments)
+    second = thread.step(first.state, {"set": {"a", "b"}, "list": ["a", "b"]})
+    # It has to ask first for what is there.
+    storing = asyncio.create_task(open_saver().put(*second.arguments))
+    await asyncio.sleep(0)
+    second.checkpoint["channel_values"]["set"].add("late")
+    second.checkpoint["channel_values"]["list"].append("late")
+    second.checkpoint["channel_versions"]["set"] = "late"
+    await storing
+    found = await open_saver().get_tuple(thread.config())
+    assert found.checkpoint["channel_values"] == {"set": {"a", "b"}, "list": ["a", "b"]}
+    assert found.checkpoint["channel_versions"] == second.new_versions
 
 
 TURNS = 100
