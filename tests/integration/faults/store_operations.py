@@ -90,7 +90,14 @@ def _putting() -> list[Operation]:
             adds=many,
             large=True,
         ),
+        _of(
+            "batch",
+            lambda: ([GetOp(B, "lasting"), PutOp(B, "n1", value("a tea")), PutOp(A, "i1", None)],),
+            note="lets it last",
+            adds=((B, "n1"),),
+        ),
         _of("sweep_ttl"),
+        _of("remove_unfinished"),
     ]
 
 

@@ -214,6 +214,9 @@ async def test_an_item_that_was_got_is_ones_own(store):
     value["list"].append(2)
     (await store.get(NS, "k")).value["list"].append(3)
     assert (await store.get(NS, "k")).value == {"list": [1]}
+    one, other, [found] = await store.batch([GetOp(NS, "k"), GetOp(NS, "k"), SearchOp(NS)])
+    one.value["list"].append(4)
+    assert other.value == found.value == {"list": [1]}
 
 
 async def test_the_time_of_creation_is_kept(store):

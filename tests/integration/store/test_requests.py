@@ -202,6 +202,16 @@ async def test_reading_that_lets_items_last(open_store, engine):
     assert Counter(engine.taken()) == {"BatchGetRow": 1, "BatchWriteRow": 1}
 
 
+async def test_reading_that_lets_items_last_beside_puts(open_store, engine):
+    store = open_store(ttl={"default_ttl": 10})
+    await store.setup()
+    await store.put(NS, "read", {})
+    engine.calls.clear()
+    await store.batch([GetOp(NS, "read"), PutOp(NS, "new", {"n": 1})])
+    calls = Counter(engine.taken())
+    assert calls["BatchWriteRow"] + calls["UpdateRow"] <= 2
+
+
 async def test_the_first_use_makes_what_is_missing(open_store, engine):
     """One that reads makes a table too, as everywhere in this package; making the object asks nothing."""
     store = open_store(index=topic_index())

@@ -79,6 +79,31 @@ def test_stopped_and_started_again(sweeping, swept, clock):
     assert there(sweeping, clock) == ["c"]
 
 
+def test_started_again_while_the_last_sweep_is_under_way(sweeping, engine):
+    """Who stops without waiting, and starts anew, has a sweeper."""
+    begun, go_on, again = threading.Event(), threading.Event(), threading.Event()
+
+    def before(api):
+        if api == "GetRange" and threading.current_thread().name.endswith("sweeper"):
+            if not begun.is_set():
+                begun.set()
+                go_on.wait(LONG)
+            else:
+                again.set()
+
+    engine.before = before
+    sweeping.start_ttl_sweeper(SOON)
+    assert begun.wait(LONG)
+    assert not sweeping.stop_ttl_sweeper(0.001)
+    future = sweeping.start_ttl_sweeper(SOON)
+    go_on.set()
+    try:
+        assert again.wait(LONG)
+        assert not future.done()
+    finally:
+        assert sweeping.stop_ttl_sweeper(LONG)
+
+
 def test_cancelled(sweeping):
     future = sweeping.start_ttl_sweeper(60)
     [thread] = [thread for thread in threading.enumerate() if "sweeper" in thread.name]
