@@ -358,13 +358,27 @@ class _Writes:
         """Write the rows. Returns the names of the items that somebody else has changed meanwhile.
 
         Where one request does not take all, what can be read is complete in between.
+
+        Raises:
+            WriteError: Some are not known to be written; it names the items, and perhaps vectors of them.
         """
         together = [*self.new_parts, *self.items, *self.old_parts]
         if len(together) <= MAX_ROWS and sum(row.size for row in together) <= MAX_BYTES:
             return (yield from _unless_changed(together))
-        yield from write_rows(self.new_parts)
+        names = [row.name for row in self.items]
+        try:
+            yield from write_rows(self.new_parts)
+        except WriteError as error:
+            # What callers know is items.
+            error.failed = (*error.failed, *names)
+            raise
         failed = yield from _unless_changed(self.items)
-        yield from write_rows(self.old_parts)
+        try:
+            yield from write_rows(self.old_parts)
+        except WriteError as error:
+            error.failed = (*error.failed, *(name for name in names if name in failed))
+            error.stored = (*error.stored, *(name for name in names if name not in failed))
+            raise
         return failed
 
 

@@ -8,8 +8,9 @@ import pytest
 from langgraph.store.base import PutOp
 from tablestore import INF_MAX, INF_MIN
 
-from langchain_tablestore_memory import InvalidArgumentError, TablestoreMemoryError
+from langchain_tablestore_memory import InvalidArgumentError, TablestoreMemoryError, WriteError
 from langchain_tablestore_memory.local import ots_client
+from langchain_tablestore_memory.local.errors import RequestError
 
 from .support import keys_of, topic_index
 
@@ -39,11 +40,15 @@ def rows_in(engine):
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_cut_off(store, engine, clock, number):
     """Wherever it ends: each item is as it was before or as it is after, and so is what it is found by."""
-    engine.fail_at("BatchWriteRow", number)
-    with pytest.raises(TablestoreMemoryError):
+    engine.fail_at("BatchWriteRow", number, RequestError(400, "OTSParameterInvalid", "Refused."))
+    with pytest.raises(WriteError) as caught:
         await store.batch([put(n, "new", ["coffee", "rice", "coffee rice"]) for n in range(MANY)])
     engine.before = None
     items = await store.search(NS, limit=1000)
+    # The error names each item, and knows what has become of it.
+    for item in items:
+        told = caught.value.stored if item.value["version"] == "new" else caught.value.failed
+        assert f"item {item.key!r} of {NS!r}" in told
     assert keys_of(items) == [f"k{n:03}" for n in range(MANY)]
     versions = {item.key: item.value["version"] for item in items}
     for query, version in (("tea", "old"), ("bread", "old"), ("rice", "new")):
