@@ -163,13 +163,14 @@ class CheckpointPages:
             # Within a line, pieces are in another range.
             condition=None if self._start[1] == self._end[1] else _WITHOUT_PIECES,
         )
-        rows = yield from scan.fetch()
+        # What is left of removed checkpoints is beside others where a range goes on below them.
+        rows = [row for row in (yield from scan.fetch()) if Item.of(row).readable]
         self._start = scan.position
         self._page_size = min(_GROWTH * self._page_size, _MAX_PAGE)
         groups = [list(group) for _, group in groupby([*self._open, *rows], key=_whose)]
         # The last one may go on with the next page.
         self._open = groups.pop() if groups and self._start is not None else []
-        # What is left of removed checkpoints, and writes to a checkpoint that is not there (yet), are left out.
+        # Writes to a checkpoint that is not there (yet) are left out.
         self._groups.extend(group for group in groups if any(Item.of(row).listed for row in group))
 
 

@@ -171,6 +171,11 @@ class Item:
     task_id: str | None = None
     piece: str | None = None
 
+    @property
+    def readable(self) -> bool:
+        """Whether this is the row of a checkpoint or of what a task wrote."""
+        return self.listed or self.task_id is not None
+
     @classmethod
     def of(cls, row: StoredRow) -> Item:
         """From the key of a row."""

@@ -80,7 +80,7 @@ class CheckpointWriter:
         draft = _Draft(self._table, new, now)
         held = draft.add_values()
         row = draft.row(_ABSENT)
-        yield from write_rows(draft.pieces.writes)
+        yield from _write_pieces(draft.pieces, row)
         try:
             yield from write_rows([row, session.first]) if session else write_row(row)
         except WriteError as error:
@@ -95,7 +95,7 @@ class CheckpointWriter:
             draft = _Draft(self._table, new, now, stored)
             held = draft.add_values()
             rows.append(draft.row())
-            yield from write_rows(draft.pieces.writes)
+            yield from _write_pieces(draft.pieces, row)
         if session and session.first.name in again:
             rows.append(session.otherwise)
         yield from write_rows(rows)
@@ -134,7 +134,7 @@ class CheckpointWriter:
                 columns.append(pieces.column(_SPECIAL_COLUMNS[index], _bundle_writes({index: write})))
         if not regular:
             row = update_row(self._table, key, columns, name=name)
-            yield from write_rows(pieces.writes)
+            yield from _write_pieces(pieces, row)
             yield from write_row(row)
             return
         known: dict[str, Any] = {}
@@ -146,7 +146,7 @@ class CheckpointWriter:
             row = update_row(
                 self._table, key, [*columns, content, (COUNT, len(regular))], name=name, condition=unchanged
             )
-            yield from write_rows(pieces.writes)
+            yield from _write_pieces(pieces, row)
             try:
                 yield from write_row(row)
             except WriteError as error:
@@ -249,6 +249,25 @@ class _Draft:
             self._places[channel] = Place(value.is_list, (*runs, run))
             first += len(rest)
         self._overflow, self._overflow_size = [], 0
+
+
+def _write_pieces(pieces: NewPieces, row: RowWrite) -> Program[None]:
+    """Write the pieces that a row needs.
+
+    Raises:
+        WriteError: Names the row, which is not stored then.
+    """
+    try:
+        yield from write_rows(pieces.writes)
+    except WriteError as error:
+        raise WriteError(
+            str(error),
+            failed=[row.name],
+            api=error.api,
+            code=error.code,
+            status=error.status,
+            request_id=error.request_id,
+        ) from error
 
 
 def bundle_parts(parts: Sequence[Part], **described: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Where the values of the latest checkpoints are, remembered so that the next ones need not ask."""
+"""What is remembered of the latest checkpoints: where their values are, and what their lists looked like."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from langchain_tablestore_memory.langgraph.checkpoint_rows import Line
+from langchain_tablestore_memory.langgraph.entries import Seen
 from langchain_tablestore_memory.langgraph.values import Held
 
 _LINES = 256
+_LISTS = 32
+"""Fewer, because they hold the texts of messages."""
 
 
 class HeldValues:
@@ -39,3 +42,30 @@ class HeldValues:
         with self._lock:
             for line in [line for line in self._held if thread_id in {None, line.thread_id}]:
                 del self._held[line]
+
+
+class SeenLists:
+    """Lists as they were serialized last, by line and channel."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[tuple[Line, str], Seen] = OrderedDict()
+
+    def of(self, line: Line, channel: str) -> Seen | None:
+        """The list of a channel; None where it is not known."""
+        with self._lock:
+            return self._seen.get((line, channel))
+
+    def remember(self, line: Line, channel: str, seen: Seen) -> None:
+        """Remember the list of a channel."""
+        with self._lock:
+            self._seen[line, channel] = seen
+            self._seen.move_to_end((line, channel))
+            while len(self._seen) > _LISTS:
+                self._seen.popitem(last=False)
+
+    def forget(self, thread_id: str | None = None) -> None:
+        """Forget the lists of a thread, or all."""
+        with self._lock:
+            for key in [key for key in self._seen if thread_id in {None, key[0].thread_id}]:
+                del self._seen[key]

@@ -232,10 +232,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         def dump_channel(channel: str) -> Value | None:
             return dump_value(self.serde, values[channel], f"channel {channel!r}") if channel in values else None
 
-        before = self._threads.known(line, parent_id)
-        for channel, value in values.items():
-            if not new.keeps(channel, before.get(channel)):
-                new.fresh[channel] = dump_value(self.serde, value, f"channel {channel!r}")
+        self._threads.serialize(self.serde, new, values)
         now = self._expiry.now()
         session = None
         if self._sessions is not None:

@@ -10,6 +10,7 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.langgraph.checkpoint_records import StoredCheckpoint, StoredWrite
 from langchain_tablestore_memory.langgraph.configs import config_of
+from langchain_tablestore_memory.langgraph.entries import Entries, Seen
 from langchain_tablestore_memory.langgraph.values import Part, Value
 
 if TYPE_CHECKING:
@@ -40,10 +41,31 @@ def dump_value(serde: SerializerProtocol, value: Any, name: str) -> Value:
     Raises:
         InvalidArgumentError: It cannot be serialized.
     """
-    # An empty list has no entries that could be told from another value's.
-    if type(value) is list and value:
-        return Value(True, [dump(serde, entry, name) for entry in value])
-    return Value(False, [dump(serde, value, name)])
+    return dump_list(serde, value, name, None)[0] if is_list(value) else Value(False, [dump(serde, value, name)])
+
+
+def dump_list(serde: SerializerProtocol, value: list[Any], name: str, seen: Seen | None) -> tuple[Value, Seen]:
+    """Serialize a list, as far as it takes.
+
+    Args:
+        serde: The serializer.
+        value: The list.
+        name: What the channel is called in errors.
+        seen: The list as it was serialized before.
+
+    Returns:
+        The value, and the list as it is now.
+
+    Raises:
+        InvalidArgumentError: It cannot be serialized.
+    """
+    entries = Entries(value, lambda entry: dump(serde, entry, name), seen)
+    return Value(True, entries, b"".join(entries.seen.digests), sum(entries.seen.sizes)), entries.seen
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value is stored entry by entry. An empty list has none that could be told from another value's."""
+    return type(value) is list and bool(value)
 
 
 def load_value(serde: SerializerProtocol, value: Value) -> Any:

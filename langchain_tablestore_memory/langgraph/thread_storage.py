@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from langchain_tablestore_memory.core.failures import is_missing_table
 from langchain_tablestore_memory.core.programs import Program
@@ -13,9 +14,13 @@ from langchain_tablestore_memory.langgraph.checkpoint_records import NewCheckpoi
 from langchain_tablestore_memory.langgraph.checkpoint_rows import Line
 from langchain_tablestore_memory.langgraph.checkpoint_writing import CheckpointWriter
 from langchain_tablestore_memory.langgraph.expiry import Expiry
-from langchain_tablestore_memory.langgraph.held_values import HeldValues
+from langchain_tablestore_memory.langgraph.held_values import HeldValues, SeenLists
+from langchain_tablestore_memory.langgraph.serialized import dump_list, dump_value, is_list
 from langchain_tablestore_memory.langgraph.thread_sessions import SessionWrites
-from langchain_tablestore_memory.langgraph.values import Held, Part, Value
+from langchain_tablestore_memory.langgraph.values import Held, Part, Value, stored_runs
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
 
 
 class ThreadStorage:
@@ -35,10 +40,34 @@ class ThreadStorage:
         self.expiry = expiry
         self._writer = CheckpointWriter(self.reader)
         self._held = HeldValues()
+        self._seen = SeenLists()
 
-    def known(self, line: Line, checkpoint_id: str | None) -> Mapping[str, Held]:
-        """The values of a checkpoint, as far as that is remembered."""
-        return {} if checkpoint_id is None else self._held.of(line, checkpoint_id) or {}
+    def serialize(self, serde: SerializerProtocol, new: NewCheckpoint, values: Mapping[str, Any]) -> None:
+        """Serialize what may be new of a checkpoint, at once: what is handed over may change later.
+
+        Args:
+            serde: The serializer.
+            new: The checkpoint.
+            values: The values of its channels.
+
+        Raises:
+            InvalidArgumentError: A value cannot be serialized.
+        """
+        before: Mapping[str, Held] = {}
+        if new.parent_id is not None:
+            before = self._held.of(new.line, new.parent_id) or {}
+        for channel, value in values.items():
+            held, name = before.get(channel), f"channel {channel!r}"
+            if new.keeps(channel, held):
+                continue
+            if not is_list(value):
+                new.fresh[channel] = dump_value(serde, value, name)
+                continue
+            new.fresh[channel], seen = dump_list(serde, value, name, self._seen.of(new.line, channel))
+            self._seen.remember(new.line, channel, seen)
+            _, stored = stored_runs(new.fresh[channel], held)
+            # Asked for, they are serialized.
+            new.fresh[channel].parts[stored:]
 
     def put(
         self, new: NewCheckpoint, now: int, session: SessionWrites | None, dump: Callable[[str], Value | None]
@@ -104,6 +133,7 @@ class ThreadStorage:
     def forget(self, thread_id: str | None = None) -> None:
         """Forget what is remembered of a thread, or of all."""
         self._held.forget(thread_id)
+        self._seen.forget(thread_id)
         self.expiry.forget(thread_id)
 
     def _before(self, line: Line, parent_id: str | None) -> Program[Mapping[str, Held]]:

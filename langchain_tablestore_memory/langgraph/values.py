@@ -39,18 +39,21 @@ class Value:
 
     is_list: bool
     parts: Sequence[Part]
-    _digests: list[bytes] | None = field(default=None, repr=False, compare=False)
+    _told: bytes | None = field(default=None, repr=False, compare=False)
+    _size: int | None = field(default=None, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """Bytes of all parts."""
-        return sum(len(data) for _, data in self.parts)
+        if self._size is None:
+            self._size = sum(len(data) for _, data in self.parts)
+        return self._size
 
-    def digests(self) -> list[bytes]:
-        """What the parts are told by."""
-        if self._digests is None:
-            self._digests = [_digest(part) for part in self.parts]
-        return self._digests
+    def told(self) -> bytes:
+        """What the parts are told by, one after the other."""
+        if self._told is None:
+            self._told = b"".join(map(digest, self.parts))
+        return self._told
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,13 @@ class Held:
     Attributes:
         version: Its version; None where none was given.
         place: Where it is.
-        digests: Of a list, what its entries are told by, one after the other; empty where that is not known.
+        told: Of a list, what its entries are told by, one after the other; empty where that is not known.
         value: The value, where it is so small that later checkpoints carry it along.
     """
 
     version: Version | None
     place: Place
-    digests: bytes = b""
+    told: bytes = b""
     value: Value | None = None
 
     @classmethod
@@ -75,15 +78,22 @@ class Held:
         if value is None:
             return cls(version, place)
         size = value.size
-        digests = b"".join(value.digests()) if value.is_list and size > MAX_REWRITTEN else b""
-        return cls(version, place, digests, value if size <= MAX_CARRIED else None)
+        told = value.told() if value.is_list and size > MAX_REWRITTEN else b""
+        return cls(version, place, told, value if size <= MAX_CARRIED else None)
 
     def shared(self, value: Value) -> int:
         """How many entries are the same at the beginning of both lists."""
-        for number, told in enumerate(value.digests()):
-            if self.digests[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES] != told:
-                return number
-        return len(value.parts)
+        ours, theirs = self.told, value.told()
+        low, high = 0, min(len(ours), len(theirs)) // _DIGEST_BYTES
+        if ours.startswith(theirs[: high * _DIGEST_BYTES]):
+            return high
+        while low < high:
+            middle = (low + high + 1) // 2
+            if ours.startswith(theirs[: middle * _DIGEST_BYTES]):
+                low = middle
+            else:
+                high = middle - 1
+        return low
 
 
 def stored_runs(value: Value, before: Held | None) -> tuple[list[Run], int]:
@@ -116,7 +126,8 @@ def _first(runs: Sequence[Run], count: int) -> list[Run]:
     return taken
 
 
-def _digest(part: Part) -> bytes:
+def digest(part: Part) -> bytes:
+    """What a part is told by."""
     kind, data = part
     told = hashlib.blake2b(kind.encode(), digest_size=_DIGEST_BYTES)
     told.update(b"\x00")

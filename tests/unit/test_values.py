@@ -111,4 +111,4 @@ class TestHeld:
     def test_of_a_list_no_entries_are_kept(self):
         held = Held.of("1", Place(True, (Run("c", 0, 2),)), Value(True, entries(1, 2)))
         assert held.value is None
-        assert len(held.digests) == 32
+        assert len(held.told) == 32
