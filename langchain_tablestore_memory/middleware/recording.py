@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -18,11 +19,10 @@ from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.message_rows import SOURCE, message_keys
 from langchain_tablestore_memory.core.messages import MessageStore
 from langchain_tablestore_memory.core.programs import Program, Together
-from langchain_tablestore_memory.core.ranges import StoredRow, collect
+from langchain_tablestore_memory.core.ranges import StoredRow
 from langchain_tablestore_memory.core.records import Message
 from langchain_tablestore_memory.core.session_rows import (
     LAST_WRITE,
-    MESSAGE_COUNT,
     OPENING,
     PREVIEW,
     WriteToken,
@@ -31,7 +31,7 @@ from langchain_tablestore_memory.core.session_rows import (
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import RowWrite, write_rows
 from langchain_tablestore_memory.drafts import EARLIEST, Places, Tail, make_drafts
-from langchain_tablestore_memory.errors import WriteError
+from langchain_tablestore_memory.errors import InvalidArgumentError, WriteError
 from langchain_tablestore_memory.excerpts import opening_of, source_of, text_from, texts_of
 from langchain_tablestore_memory.history_entries import EntryReader
 from langchain_tablestore_memory.session_summary import SessionSummary
@@ -76,6 +76,14 @@ class _Recorded:
     said: bytes | None
 
 
+class _New(NamedTuple):
+    """A message that is to be recorded, and how."""
+
+    message: BaseMessage
+    draft: Message
+    row: RowWrite
+
+
 class ThreadRecord:
     """Records the messages of one thread.
 
@@ -111,8 +119,6 @@ class ThreadRecord:
         self._tail: Tail | None = None
         self._last_write: str | None = None
         self._others_wrote = False
-        # Whether the session's count may differ from the number of messages.
-        self._miscounted = False
 
     def record(self, messages: Sequence[BaseMessage], *, just_made: bool = False) -> Program[None]:
         """Record those messages that are new, and what a recorded one has become as long as nothing follows it.
@@ -122,28 +128,26 @@ class ThreadRecord:
             just_made: Whether they are those that a model has just made, which nobody else can have recorded.
 
         Raises:
-            InvalidArgumentError: A message cannot be stored; nothing is written.
+            InvalidArgumentError: A message cannot be stored; none of them is written.
             WriteError: Some messages are not known to be stored; it names them.
         """
         for message in messages:
             if message.id is None:
                 message.id = str(uuid.uuid4())
-        if self._has_to_look(self._new(messages), just_made=just_made):
+        if self._has_to_look(self._unrecorded(messages), just_made=just_made):
             yield from self._look(messages)
-        new = self._new(messages)
-        if new:
+        unrecorded = self._unrecorded(messages)
+        if unrecorded:
             yield from self._store.verify_ttl()
-        # One after the other, so that whoever is interrupted leaves no gap.
-        for position in range(0, len(new), _AT_ONCE):
-            yield from self._write(new[position : position + _AT_ONCE], just_made=just_made)
+            yield from self._add(unrecorded, just_made=just_made)
         if not just_made:
             yield from self._amend(_unfollowed(messages))
-            self._forget_beyond(len(messages) + _REMEMBERED)
+            self._forget_all_but(messages)
 
     # What is new
 
-    def _new(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-        return [message for message in messages if message.id not in self._recorded]
+    def _unrecorded(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        return list({each.id: each for each in messages if each.id not in self._recorded}.values())
 
     def _has_to_look(self, new: Sequence[BaseMessage], *, just_made: bool) -> bool:
         """Whether it is not certain enough that nobody else has recorded these messages."""
@@ -156,8 +160,8 @@ class ThreadRecord:
 
     def _look(self, messages: Sequence[BaseMessage]) -> Program[None]:
         """Find out which messages are recorded."""
-        new, first = self._new(messages), self._tail is None
-        limit = len(new) + _BESIDES
+        unrecorded, first = self._unrecorded(messages), self._tail is None
+        limit = len(unrecorded) + _BESIDES
         row, keys = yield Together(
             [
                 self._registry.table.read(self._thread_id, self._user_id),
@@ -165,18 +169,16 @@ class ThreadRecord:
             ]
         )
         latest, complete = dict(reversed(keys)), len(keys) < limit
-        missing = [] if complete else [str(message.id) for message in new if message.id not in latest]
+        missing = [] if complete else [str(each.id) for each in unrecorded if each.id not in latest]
         times = {**latest, **(yield from self._store.table.latest_times(self._conversation, missing))}
         self._tail = self._seen_tail(row, latest, messages, complete=complete)
-        if latest and (row is None or MESSAGE_COUNT not in row.columns):
-            # Other tools write messages and count none; who has just begun to record counts them in a moment.
-            rows = yield from collect(self._store.list_from(self._conversation, None, limit=1))
-            self._miscounted |= any(each.body is None for each in rows)
         self._last_write = None if row is None else row.columns.get(LAST_WRITE)
         self._others_wrote = False
         self._remember_found(messages, times)
         if first:
             self._pass_over_deleted(messages, times)
+            self._summary.miscounted = not _in_step(self._last_write, latest)
+        self._find_gaps(messages, times, counted=first)
 
     def _seen_tail(
         self, row: StoredRow | None, latest: Mapping[str, int], messages: Sequence[BaseMessage], *, complete: bool
@@ -212,62 +214,117 @@ class ThreadRecord:
             elif answered and source_of(message) is None:
                 self._recorded.setdefault(message_id, _Recorded(None, None))
 
-    def _forget_beyond(self, number: int) -> None:
-        while len(self._recorded) > number:
+    def _find_gaps(self, messages: Sequence[BaseMessage], times: Mapping[str, int], *, counted: bool) -> None:
+        """What is missing right before a recorded message goes there, and not to the end.
+
+        Somebody was interrupted in the middle of a request, or did not record what others had said at the same time.
+
+        Args:
+            messages: The messages of the state.
+            times: When those were recorded that are.
+            counted: Whether the session may count what is missing.
+        """
+        following: int | None = None
+        for message in reversed(messages):
+            message_id = str(message.id)
+            if message_id in times:
+                following = times[message_id]
+            elif following is not None and message_id not in self._recorded:
+                following -= 1
+                self._places.unsettled.setdefault(message_id, following)
+                self._summary.miscounted |= counted
+
+    def _forget_all_but(self, messages: Sequence[BaseMessage]) -> None:
+        """Remember what the state holds, and some more."""
+        for message in messages:
+            # Another run of the thread may have let go of it.
+            with contextlib.suppress(KeyError):
+                self._recorded.move_to_end(str(message.id))
+        while len(self._recorded) > len(messages) + _REMEMBERED:
             self._recorded.popitem(last=False)
 
     # Writing
 
-    def _write(self, new: Sequence[BaseMessage], *, just_made: bool) -> Program[None]:
+    def _add(self, messages: Sequence[BaseMessage], *, just_made: bool) -> Program[None]:
+        """Record messages that are new, in their order."""
         assert self._tail is not None
-        metadata = [{} if (source := source_of(message)) is None else {SOURCE: source} for message in new]
-        drafts = make_drafts(self._conversation, [*new], metadata, None, types=self._reader.types)
-        # What was sent before and is not known to be stored goes to the same place again.
-        resent = {message_id: time for message_id, time in self._places.unsettled.items() if message_id in drafts}
         end = self._places.end(self._tail)
-        self._places.assign(drafts, resent, self._tail)
+        # Each is checked before any is written.
+        new = [self._prepare(message) for message in messages]
+        # One request after the other, so that whoever is interrupted leaves no gap.
+        for position in range(0, len(new), _AT_ONCE):
+            yield from self._write(new[position : position + _AT_ONCE], end, just_made=just_made)
+
+    def _prepare(self, message: BaseMessage) -> _New:
+        """Give a message its place in the conversation."""
+        assert self._tail is not None
+        source = source_of(message)
+        with _naming(message):
+            drafts = make_drafts(
+                self._conversation,
+                [message],
+                None if source is None else {SOURCE: source},
+                None,
+                types=self._reader.types,
+            )
+            # What was sent before and is not known to be stored goes to the same place again.
+            resent = {name: time for name, time in self._places.unsettled.items() if name in drafts}
+            self._places.assign(drafts, resent, self._tail)
+            [draft] = drafts.values()
+            [row] = self._store.writes([draft])
+        return _New(message, draft, row)
+
+    def _write(self, new: Sequence[_New], end: int, *, just_made: bool) -> Program[None]:
+        """Write messages with their session.
+
+        Args:
+            new: The messages.
+            end: Where the conversation ended: what goes before that is no preview.
+            just_made: Whether nobody else can have recorded them.
+        """
+        assert self._tail is not None
+        unlisted = self._tail.untitled and not self._tail.empty
+        preview = text_from(end, [each.draft for each in new])
         try:
-            yield from self._write_once(new, drafts, preview=text_from(end, drafts.values()), just_made=just_made)
+            yield from self._write_once(new, preview, just_made=just_made)
         except BaseException:
             # Also where the caller was cancelled or interrupted.
-            self._places.unsettled.update({name: draft.create_time or 0 for name, draft in drafts.items()})
-            self._others_wrote = self._miscounted = True
+            self._places.unsettled.update({each.draft.message_id: each.draft.create_time or 0 for each in new})
+            self._others_wrote = self._summary.miscounted = True
             raise
-        for message in new:
-            message_id = str(message.id)
-            self._places.unsettled.pop(message_id, None)
-            self._recorded[message_id] = _Recorded(drafts[message_id].create_time, _said(message))
+        for message, draft, _ in new:
+            self._places.unsettled.pop(draft.message_id, None)
+            self._recorded[draft.message_id] = _Recorded(draft.create_time, _said(message))
         self._tail.empty = False
-        if texts_of(new, HumanMessage):
+        if texts_of([each.message for each in new], HumanMessage):
             self._tail.untitled = False
-        if self._miscounted:
-            yield from self._summary.recount()
-            self._miscounted = False
+        if self._summary.miscounted:
+            yield from self._summary.renew() if unlisted else self._summary.recount()
 
-    def _write_once(
-        self, new: Sequence[BaseMessage], drafts: Mapping[str, Message], *, preview: str | None, just_made: bool
-    ) -> Program[None]:
+    def _write_once(self, new: Sequence[_New], preview: str | None, *, just_made: bool) -> Program[None]:
         """Write messages and their session, also where others write at the same time."""
-        count = sum(SOURCE not in draft.metadata for draft in drafts.values())
-        token = uuid.uuid4().hex
+        assert self._tail is not None
+        count = sum(SOURCE not in each.draft.metadata for each in new)
+        token = _token(self._places.end(self._tail))
         session = self._session(new, count, preview, WriteToken(token, self._last_write))
         try:
-            yield from self._summary.write([*self._store.writes([*drafts.values()]), session])
+            yield from self._summary.write([*(each.row for each in new), session])
         except WriteError as error:
             if error.code != CONFLICT or error.failed != (session.name,):
                 raise
             # The messages are stored. Where only an answer was lost, the session is as well.
             if not (yield from self._wrote_last(token)):
                 if not just_made:
-                    count -= yield from self._merge_doubles(drafts)
+                    count -= yield from self._merge_doubles([each.draft for each in new])
                 session = self._session(new, count, preview, WriteToken(token, None, checked=False))
                 if (yield from self._summary.write([session])):
-                    self._miscounted = True
+                    self._summary.miscounted = True
         self._last_write = token
 
-    def _session(self, new: Sequence[BaseMessage], count: int, preview: str | None, token: WriteToken) -> RowWrite:
+    def _session(self, new: Sequence[_New], count: int, preview: str | None, token: WriteToken) -> RowWrite:
         assert self._tail is not None
-        opening = opening_of(new, untitled=self._tail.untitled, empty=self._tail.empty)
+        messages = [each.message for each in new]
+        opening = opening_of(messages, untitled=self._tail.untitled, empty=self._tail.empty)
         return self._summary.activity(new_messages=count, opening=opening, preview=preview, token=token)
 
     def _wrote_last(self, token: str) -> Program[bool]:
@@ -282,16 +339,18 @@ class ThreadRecord:
             self._tail.untitled = self._tail.empty = True
         return False
 
-    def _merge_doubles(self, drafts: Mapping[str, Message]) -> Program[int]:
+    def _merge_doubles(self, drafts: Sequence[Message]) -> Program[int]:
         """Of messages that others recorded at the same time, leave the earliest. Returns how many others counted."""
-        found = yield Together([self._store.table.times_of(self._conversation, name) for name in drafts])
+        table = self._store.table
+        found = yield Together([table.times_of(self._conversation, draft.message_id) for draft in drafts])
         doubles: list[RowWrite] = []
         counted = 0
-        for (name, draft), times in zip(drafts.items(), found, strict=True):
-            doubles += [self._store.table.delete(message_keys(self._conversation, each, name)) for each in times[1:]]
+        for draft, times in zip(drafts, found, strict=True):
+            keys = [message_keys(self._conversation, each, draft.message_id) for each in times[1:]]
+            doubles += [table.delete(key) for key in keys]
             if len(times) > 1 and times[0] == draft.create_time:
                 # Whether the others counted it depends on who wrote the session first.
-                self._miscounted = True
+                self._summary.miscounted = True
             elif len(times) > 1:
                 counted += SOURCE not in draft.metadata
                 draft.create_time = times[0]
@@ -322,16 +381,44 @@ class ThreadRecord:
         before = self._reader.message(stored)
         if _said(before) == _said(message):
             return
-        stored.content, stored.body = message_codec.encode(message, types=self._reader.types)
+        with _naming(message):
+            stored.content, stored.body = message_codec.encode(message, types=self._reader.types)
+            rows = self._store.writes([stored])
         shown, columns = excerpt(str(before.text)), {} if row is None else row.columns
         session = self._summary.activity(
             new_messages=0,
             opening=stored.content if columns.get(OPENING) == shown else None,
             preview=stored.content if columns.get(PREVIEW) == shown else None,
         )
-        yield from self._summary.write([*self._store.writes([stored]), session])
+        yield from self._summary.write([*rows, session])
         if not stored.content.strip():
             yield from self._summary.renew()
+
+
+def _token(end: int) -> str:
+    """What marks a write of the session: no other write is marked so, and where the conversation ends then."""
+    return f"{uuid.uuid4().hex} {end}"
+
+
+def _in_step(last_write: str | None, latest: Mapping[str, int]) -> bool:
+    """Whether the session counts what the conversation holds, as far as their ends tell.
+
+    Who was killed may have written one without the other; histories and other tools leave no token.
+    """
+    end = max(latest.values(), default=EARLIEST)
+    return not latest if last_write is None else last_write.endswith(f" {end}")
+
+
+@contextlib.contextmanager
+def _naming(message: BaseMessage) -> Iterator[None]:
+    """Tell which message cannot be stored, and how a thread goes on that holds it."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(
+            f"The message {message.id!r} cannot be recorded: {error} If the thread holds it already, go on without it "
+            f"by giving the agent RemoveMessage({message.id!r})."
+        ) from error
 
 
 def _unfollowed(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
