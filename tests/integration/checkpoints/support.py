@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -13,7 +14,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from tablestore import INF_MAX, INF_MIN, Direction
 
 from langchain_tablestore_memory.local import ots_client
-from langchain_tablestore_memory.local.service import Response
+from langchain_tablestore_memory.local.errors import RequestError
+from langchain_tablestore_memory.local.service import Response, error_body, response_headers
+
+WRITES = {"PutRow", "UpdateRow", "DeleteRow", "BatchWriteRow"}
 
 NEVER = object()
 """In place of a value: the channel has none any more."""
@@ -30,11 +34,36 @@ class MeasuredTablestore(WatchedTablestore):
     def __init__(self) -> None:
         super().__init__()
         self.sent = self.answered = 0
+        self._cut: tuple[int, str] | None = None
+
+    @contextmanager
+    def cut_off_at(self, position: int, when: str) -> Iterator[None]:
+        """Within this block that write (from 1) and all requests that follow are refused, ``before`` or ``after`` it takes effect."""
+        self.taken()
+        self._cut = position, when
+        try:
+            yield
+        finally:
+            self._cut = None
 
     def handle(self, path: str, headers: Any, body: bytes) -> Response:
+        if self._cut is not None:
+            position, when = self._cut
+            now = len(self.writes) + (path.rsplit("/", 1)[-1] in WRITES)
+            if now > position or (now == position and when == "before"):
+                return _refused()
+            if now == position:
+                super().handle(path, headers, body)
+                return _refused()
         response = super().handle(path, headers, body)
         self.sent, self.answered = max(self.sent, len(body)), max(self.answered, len(response.body))
         return response
+
+
+def _refused() -> Response:
+    error = RequestError(403, "OTSNoPermissionAccess", "You have no permission.")
+    body = error_body(error)
+    return Response(error.status, error.code, response_headers(body), body)
 
 
 @dataclass(frozen=True)
