@@ -51,8 +51,8 @@ _CHAT = 8
 
 _LISTED = 20
 
-_WARM = 600
-"""Puts of a small state after which the write-ahead log does not grow any more."""
+_WARM = 800
+"""Puts of a small state after which the write-ahead log has been filled once."""
 
 
 def run(*, quick: bool) -> list[Comparison]:
@@ -99,6 +99,12 @@ class _Side:
         self._steps = steps
         self._number = 0
         self._config: RunnableConfig = {}
+
+    def warm(self) -> None:
+        """Write small states to other threads, until the write-ahead log does not grow any more."""
+        other = _Side(self._saver, self._runner, _small_chats())
+        for _ in range(_WARM):
+            other.put()
 
     def put(self) -> float:
         step = next(self._steps)
@@ -205,11 +211,6 @@ async def _asqlite(path: Path) -> AsyncSqliteSaver:
     return AsyncSqliteSaver(connection)
 
 
-def _repeat(action: Callable[[], object], times: int) -> None:
-    for _ in range(times):
-        action()
-
-
 # Small states
 
 
@@ -217,8 +218,8 @@ def _small(rounds: int) -> list[Comparison]:
     comparisons = []
     with _pairs(_small_chats) as pairs:
         for pair in pairs:
-            _repeat(pair.ours.put, _WARM)
-            _repeat(pair.peer.put, _WARM)
+            pair.ours.warm()
+            pair.peer.warm()
             for name, at_most, block in (
                 ("put", 2.0, 20),
                 ("put_writes", 2.0, 20),
@@ -264,8 +265,9 @@ def _large(label: str, steps: Callable[[], Iterator[_Step]], rounds: int) -> lis
     comparisons = []
     with _pairs(steps) as pairs:
         for pair in pairs:
-            _repeat(pair.ours.put, _WARM)
-            _repeat(pair.peer.put, 10)
+            for side in (pair.ours, pair.peer):
+                side.warm()
+                side.put()
             times = take_turns(pair.ours.put, pair.peer.put, rounds=rounds, block=5)
             name = f"checkpoints, {label}: {'aput' if pair.how == 'async' else 'put'}"
             describe(f"ours: {name}", times[0], microseconds)

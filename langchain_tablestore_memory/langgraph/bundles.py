@@ -16,8 +16,8 @@ from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataE
 
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 
-_LEAST_COMPRESSED = 256
-"""Bytes below which compressing does not pay."""
+_LEAST_COMPRESSED = 2048
+"""Bytes below which compressing does not pay: the service counts what is written and read in units of 4 KB."""
 
 _LEVEL = 1
 """Of zlib: the fastest. Higher ones take several times as long for a few percent."""

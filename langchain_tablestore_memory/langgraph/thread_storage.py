@@ -65,9 +65,7 @@ class ThreadStorage:
                 continue
             new.fresh[channel], seen = dump_list(serde, value, name, self._seen.of(new.line, channel))
             self._seen.remember(new.line, channel, seen)
-            _, stored = stored_runs(new.fresh[channel], held)
-            # Asked for, they are serialized.
-            new.fresh[channel].parts[stored:]
+            new.fresh[channel].serialize_from(stored_runs(new.fresh[channel], held)[1])
 
     def put(
         self, new: NewCheckpoint, now: int, session: SessionWrites | None, dump: Callable[[str], Value | None]

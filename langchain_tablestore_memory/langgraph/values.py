@@ -49,6 +49,11 @@ class Value:
             self._size = sum(len(data) for _, data in self.parts)
         return self._size
 
+    def serialize_from(self, first: int) -> None:
+        """Serialize the parts from one on, where that is put off until they are asked for."""
+        for number in range(first, len(self.parts)):
+            self.parts[number]
+
     def told(self) -> bytes:
         """What the parts are told by, one after the other."""
         if self._told is None:
