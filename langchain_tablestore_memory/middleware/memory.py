@@ -55,7 +55,7 @@ class MemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     message has no text, or nothing is found, nothing is added.
 
     The tools `remember`, `recall` and `forget` take user and thread from the runtime as well: the model has no say in
-    whose memories they are.
+    whose memories they are. A tool of the agent's own that is called like one of them takes its place.
 
     Args:
         memory: The memory.
@@ -74,6 +74,7 @@ class MemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     Raises:
         ConfigurationError: The prompt has no place for the memories; or, by a run, nobody said who the user is.
+        EmbeddingError: By a run: the embedding model failed. The agent's model is not called then.
         InvalidArgumentError: A number or a search type is none that can be.
 
     Example:
@@ -146,13 +147,15 @@ class MemoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         if not text:
             return ""
         turn = (user, thread, asked.id, text)
-        known = self._recalled.get(turn)
+        # Where nothing follows what was asked, the turn begins, perhaps once more: meanwhile there may be new memories.
+        known = None if request.messages[-1] is asked else self._recalled.get(turn)
         if known is not None:
             return known
         found = yield from self._memory._recall(user, text, **self._options)  # noqa: SLF001 - a program of ours
         recalled = self._prompt.replace(_PLACE, html.escape(in_lines(found), quote=False)) if found else ""
         with self._lock:
             self._recalled[turn] = recalled
+            self._recalled.move_to_end(turn)
             if len(self._recalled) > _TURNS:
                 self._recalled.popitem(last=False)
         return recalled

@@ -13,6 +13,7 @@ from memory.support import WordEmbeddings
 
 from langchain_tablestore_memory import (
     ConfigurationError,
+    EmbeddingError,
     FilterError,
     InvalidArgumentError,
     LongTermMemory,
@@ -101,6 +102,16 @@ async def test_one_look_per_turn(make, memory, run: Runs, engine):
     assert all(TEA in given[0].text for given in model.given)
     await run(agent, "more tea?")
     assert engine.taken() == ["Search"]
+
+
+async def test_a_question_that_is_asked_once_more(memory, run: Runs):
+    """What was remembered meanwhile is found, though whoever keeps the messages gives them the same ids."""
+    model = ScriptedModel()
+    agent = create_agent(model, middleware=[MemoryMiddleware(memory)])
+    await run(agent, [HumanMessage("tea?", id="m1")])
+    await run.all(memory, "remember", "u1", TEA)
+    await run(agent, [HumanMessage("tea?", id="m1")])
+    assert [TEA in given[0].text for given in model.given] == [False, True]
 
 
 async def test_one_look_per_turn_without_a_thread(memory, run: Runs, engine):
@@ -248,6 +259,19 @@ async def test_the_tools(make, memory, run: Runs):
     assert sorted(model.offered) == ["forget", "recall", "remember", "weather"]
 
 
+async def test_a_tool_of_the_agents_own(make, memory, run: Runs):
+    @tool
+    def remember(text: str) -> str:
+        """Remember nothing."""
+        return f"I will not remember {text}"
+
+    model = ScriptedModel(script=[calling(("remember", {"text": TEA})), AIMessage("No")])
+    state = await run(make(model, [remember]), "I like green tea")
+    assert state["messages"][2].text == f"I will not remember {TEA}"
+    assert model.offered == ["remember", "recall", "forget"]
+    assert await run.all(memory, "recall", "u1", "tea") == []
+
+
 async def test_without_tools(memory, run: Runs):
     model = ScriptedModel()
     middleware = MemoryMiddleware(memory, tools=False)
@@ -279,6 +303,21 @@ async def test_an_error_of_the_store_is_raised(make, memory, run: Runs, engine):
     engine.fail_at("Search", 1, RequestError(400, "OTSParameterInvalid", "No."))
     with pytest.raises(ServiceError):
         await run(make(ScriptedModel()), "tea?")
+
+
+async def test_an_embedding_model_that_fails(connection, run: Runs):
+    class Failing(WordEmbeddings):
+        def embed_query(self, text):
+            raise RuntimeError("no embeddings")
+
+        async def aembed_query(self, text):
+            raise RuntimeError("no embeddings")
+
+    model = ScriptedModel()
+    middleware = MemoryMiddleware(LongTermMemory(Failing(), connection=connection))
+    with pytest.raises(EmbeddingError, match="no embeddings"):
+        await run(create_agent(model, middleware=[middleware]), "tea?")
+    assert not model.given
 
 
 @pytest.mark.parametrize(
