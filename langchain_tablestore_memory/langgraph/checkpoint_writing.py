@@ -261,7 +261,7 @@ def _write_pieces(pieces: NewPieces, row: RowWrite) -> Program[None]:
         yield from write_rows(pieces.writes)
     except WriteError as error:
         raise WriteError(
-            str(error),
+            f"The {row.name} could not be stored, because its pieces could not be written: {error}",
             failed=[row.name],
             api=error.api,
             code=error.code,
