@@ -169,8 +169,8 @@ async def test_a_value_that_contains_itself(filled, engine):
 
 
 async def test_values_that_are_too_large(filled, engine):
-    """A row takes 8 MB in the service, nothing more; refused with the whole batch, before anything is written."""
-    for text in ("x" * 9_000_000, "茶" * 3_000_000):
+    """A write takes 4 MB in the service, nothing more; refused with the whole batch, before anything is written."""
+    for text in ("x" * 5_000_000, "茶" * 1_500_000):
         for ops in ([PutOp(NS, "k", {"large": text})], [PutOp(NS, "new", {}), PutOp(NS, "k", {"large": text})]):
             with pytest.raises(InvalidArgumentError, match="k"):
                 await filled.batch(ops)
@@ -417,6 +417,24 @@ async def test_a_model_that_does_not_do_its_work(open_store, engine, model, name
     assert engine.writes == []
     assert (await store.get(NS, "k")).value == {"text": "tea"}
     assert keys_of(await store.search(NS)) == ["k"]
+
+
+async def test_a_model_that_fails_in_the_end(open_store, engine, model):
+    """Of texts that go out in several calls, all have to come back before anything is written."""
+    store = open_store(index=topic_index(model), embedding_batch_size=2)
+    await store.put(NS, "k", {"text": "tea"})
+    engine.calls.clear()
+
+    def answer(texts, vectors):
+        if "the last" in texts:
+            raise ConnectionError("gone")
+        return vectors
+
+    model.answer = answer
+    texts = [f"tea {n}" for n in range(6)]
+    with pytest.raises(EmbeddingError, match="gone"):
+        await store.batch([PutOp(NS, text, {"text": text}) for text in (*texts, "the last")])
+    assert engine.writes == []
 
 
 async def test_a_model_that_fails_for_a_query(open_store, model):

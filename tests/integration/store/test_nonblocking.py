@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from blockbuster import blockbuster_ctx
 from langgraph.store.base import GetOp, PutOp, SearchOp
+from vectorstore.support import vector
 
 from langchain_tablestore_memory import connect
 from langchain_tablestore_memory.langgraph import TablestoreStore
@@ -40,3 +43,19 @@ async def test_every_call(front, tmp_path, server_url, instance_name):
         await store.asetup()
         await store.adrop()
         await connection.aclose()
+
+
+async def test_a_function_that_blocks():
+    """What embeds is not always async: then it runs in a thread."""
+
+    def embed(texts):
+        time.sleep(0.01)
+        return [vector(text) for text in texts]
+
+    connection = connect("local::memory:")
+    store = TablestoreStore(connection, index=topic_index(embed))
+    with blockbuster_ctx():
+        await store.aput(NS, "k", {"text": "tea"})
+        [found] = await store.asearch(NS, query="tea")
+        await connection.aclose()
+    assert found.score == pytest.approx(1, abs=1e-6)

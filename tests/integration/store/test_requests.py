@@ -138,6 +138,14 @@ async def test_vectors(indexed, engine, model: TopicEmbeddings):
     assert Counter(engine.taken()) == {"BatchGetRow": 1, "BatchWriteRow": 1} or len(engine.calls) == 0
 
 
+async def test_texts_in_one_call_of_the_model(open_store, model: TopicEmbeddings):
+    """Services of models take only so many at a time."""
+    store = open_store(index=topic_index(model), embedding_batch_size=10)
+    await store.batch([PutOp(NS, f"k{n}", {"text": f"tea {n}"}) for n in range(25)])
+    assert sorted(model.calls) == [5, 10, 10]
+    assert {item.score for item in await store.search(NS, query="tea", limit=100)} != {None}
+
+
 async def test_queries_of_a_batch(indexed, engine, model: TopicEmbeddings):
     await indexed.batch([PutOp(NS, f"k{n}", {"text": f"tea {n}"}) for n in range(5)])
     engine.calls.clear()
