@@ -41,7 +41,10 @@ def dump_value(serde: SerializerProtocol, value: Any, name: str) -> Value:
     Raises:
         InvalidArgumentError: It cannot be serialized.
     """
-    return dump_list(serde, value, name, None)[0] if is_list(value) else Value(False, [dump(serde, value, name)])
+    # An empty list has no entries that could be told from another value's.
+    if type(value) is list and value:
+        return Value(True, [dump(serde, entry, name) for entry in value])
+    return Value(False, [dump(serde, value, name)])
 
 
 def dump_list(serde: SerializerProtocol, value: list[Any], name: str, seen: Seen | None) -> tuple[Value, Seen]:
@@ -61,11 +64,6 @@ def dump_list(serde: SerializerProtocol, value: list[Any], name: str, seen: Seen
     """
     entries = Entries(value, lambda entry: dump(serde, entry, name), seen)
     return Value(True, entries, b"".join(entries.seen.digests), sum(entries.seen.sizes)), entries.seen
-
-
-def is_list(value: Any) -> bool:
-    """Whether a value is stored entry by entry. An empty list has none that could be told from another value's."""
-    return type(value) is list and bool(value)
 
 
 def load_value(serde: SerializerProtocol, value: Value) -> Any:

@@ -15,12 +15,15 @@ from langchain_tablestore_memory.langgraph.checkpoint_rows import Line
 from langchain_tablestore_memory.langgraph.checkpoint_writing import CheckpointWriter
 from langchain_tablestore_memory.langgraph.expiry import Expiry
 from langchain_tablestore_memory.langgraph.held_values import HeldValues, SeenLists
-from langchain_tablestore_memory.langgraph.serialized import dump_list, dump_value, is_list
+from langchain_tablestore_memory.langgraph.serialized import dump_list, dump_value
 from langchain_tablestore_memory.langgraph.thread_sessions import SessionWrites
 from langchain_tablestore_memory.langgraph.values import Held, Part, Value, stored_runs
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_LONG = 16
+"""Entries of a list from which on it pays to notice which of them are as they were."""
 
 
 class ThreadStorage:
@@ -60,7 +63,7 @@ class ThreadStorage:
             held, name = before.get(channel), f"channel {channel!r}"
             if new.keeps(channel, held):
                 continue
-            if not is_list(value):
+            if type(value) is not list or len(value) < _LONG:
                 new.fresh[channel] = dump_value(serde, value, name)
                 continue
             new.fresh[channel], seen = dump_list(serde, value, name, self._seen.of(new.line, channel))
