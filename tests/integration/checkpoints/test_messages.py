@@ -33,6 +33,11 @@ class Remark(HumanMessage):
     mood: str = "calm"
 
 
+@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.slow)])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 values = st.sampled_from([0, 1, True, False, 1.0, 0.0, -0.0, None, "", "1", "text", b"", b"1", 2**63])
 nested = st.recursive(
     values,
