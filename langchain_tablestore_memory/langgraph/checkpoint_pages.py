@@ -213,6 +213,44 @@ class FilledPages:
         return filled
 
 
+class Ancestors:
+    """The checkpoints before one, as they are asked for from parent to parent; without their values.
+
+    Mostly the ids become smaller from parent to parent, so they are read as pages; one that is elsewhere is read alone.
+
+    Args:
+        reader: The table.
+        line: The line.
+        checkpoint_id: The checkpoint whose parents are wanted.
+    """
+
+    def __init__(self, reader: CheckpointReader, line: Line, checkpoint_id: str) -> None:
+        self._reader = reader
+        self._line = line
+        self._pages = CheckpointPages(reader, *line.backward(checkpoint_id))
+        self._next: deque[StoredCheckpoint] = deque()
+        self._given = {checkpoint_id}
+
+    def read(self, checkpoint_id: str | None) -> Program[StoredCheckpoint | None]:
+        """Read a checkpoint; None where it is not there any more, or was given already."""
+        if checkpoint_id is None or checkpoint_id in self._given:
+            return None
+        self._given.add(checkpoint_id)
+        while True:
+            while self._next and self._next[0].checkpoint_id > checkpoint_id:
+                self._next.popleft()
+            if self._next or self._pages.finished:
+                break
+            self._next.extend((yield from self._pages.fetch()))
+        if self._next and self._next[0].checkpoint_id == checkpoint_id:
+            return self._next.popleft()
+        alone = CheckpointPages(self._reader, *self._line.of_checkpoint(checkpoint_id))
+        while not alone.finished:
+            for found in (yield from alone.fetch()):
+                return found
+        return None
+
+
 class PreparedPages(Generic[T]):
     """Pages of a table that is made where the first request finds none.
 

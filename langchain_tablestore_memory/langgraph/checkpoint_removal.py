@@ -16,7 +16,7 @@ from tablestore import INF_MAX, INF_MIN
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow
 from langchain_tablestore_memory.core.writes import delete_row, put_row, write_rows
-from langchain_tablestore_memory.langgraph.checkpoint_pages import CheckpointPages
+from langchain_tablestore_memory.langgraph.checkpoint_pages import Ancestors, CheckpointPages
 from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader
 from langchain_tablestore_memory.langgraph.checkpoint_records import StoredCheckpoint
 from langchain_tablestore_memory.langgraph.checkpoint_rows import (
@@ -46,7 +46,7 @@ def delete_thread(table: str, thread_id: str) -> Program[None]:
     yield from _delete(_keys(table, high, low), table, lambda _: True)
 
 
-def delete_runs(reader: CheckpointReader, index_name: str, run_ids: Iterable[str], now: int) -> Program[None]:
+def delete_runs(reader: CheckpointReader, index_name: str, run_ids: Iterable[str]) -> Program[None]:
     """Delete all checkpoints that some runs made, with their writes."""
     removed: dict[Line, set[str]] = defaultdict(set)
     for run_id in dict.fromkeys(run_ids):
@@ -64,7 +64,7 @@ def delete_runs(reader: CheckpointReader, index_name: str, run_ids: Iterable[str
             for found in (yield from pages.fetch()):
                 if found.checkpoint_id not in checkpoint_ids:
                     kept.add(found)
-        yield from _set_aside(reader, kept, [each for each in kept.needed if each in checkpoint_ids], now)
+        yield from _set_aside(reader, kept, [each for each in kept.needed if each in checkpoint_ids])
         yield from _delete(
             _keys(reader.table, *line.backward()),
             reader.table,
@@ -73,20 +73,19 @@ def delete_runs(reader: CheckpointReader, index_name: str, run_ids: Iterable[str
         yield from _sweep(reader.table, kept)
 
 
-def keep_latest(reader: CheckpointReader, thread_id: str, deltas: Deltas, now: int) -> Program[None]:
+def keep_latest(reader: CheckpointReader, thread_id: str, deltas: Deltas) -> Program[None]:
     """Delete all but the latest checkpoint of each namespace, and those that its delta channels are put together from.
 
     Args:
         reader: The table.
         thread_id: The thread.
         deltas: Tells the delta channels of a checkpoint.
-        now: The time.
     """
     for namespace in (yield from _namespaces(reader.table, thread_id)):
         kept = yield from _latest(reader, Line(thread_id, namespace), deltas)
         if kept.newest is None:
             continue
-        yield from _set_aside(reader, kept, [each for each in kept.needed if each not in kept.ids], now)
+        yield from _set_aside(reader, kept, [each for each in kept.needed if each not in kept.ids])
         # What is newer than the latest checkpoint was written since that was read.
         yield from _delete(
             _keys(reader.table, *kept.line.backward(kept.newest)),
@@ -124,12 +123,14 @@ class _Kept:
         line: Their line.
         ids: Their ids.
         needed: Numbers of the parts that they need of checkpoints' bundles, by checkpoint.
+        written: When the last of them was written. What is set aside for them makes the thread no younger.
     """
 
     def __init__(self, line: Line) -> None:
         self.line = line
         self.ids: set[str] = set()
         self.needed: defaultdict[str, set[int]] = defaultdict(set)
+        self.written = 0
         self._pieces: set[tuple[str, str]] = set()
 
     @property
@@ -140,6 +141,7 @@ class _Kept:
     def add(self, found: StoredCheckpoint) -> None:
         """Take in one that stays."""
         self.ids.add(found.checkpoint_id)
+        self.written = max(self.written, found.written)
         for place in found.places.values():
             for run in place.runs:
                 if run.pieces:
@@ -167,26 +169,23 @@ def _latest(reader: CheckpointReader, line: Line, deltas: Deltas) -> Program[_Ke
     """
     kept = _Kept(line)
     pages = CheckpointPages(reader, *line.backward())
-    without: set[str] = set()
-    wanted: str | None = None
-    while not pages.finished and (without or not kept.ids):
-        for found in (yield from pages.fetch()):
-            if not kept.ids:
-                # One that cannot be read any more is not the latest for readers either.
-                if not (yield from pages.fill([found])):
-                    continue
-                without = set(deltas(found))
-            elif found.checkpoint_id != wanted or not without:
-                continue
-            kept.add(found)
-            without -= found.places.keys()
-            wanted = found.parent_id
-            if wanted is None:
-                return kept
+    current: StoredCheckpoint | None = None
+    while current is None and not pages.finished:
+        for found in (yield from pages.fetch(1)):
+            # One that cannot be read any more is not the latest for readers either.
+            current = found if (yield from pages.fill([found])) else None
+    if current is None:
+        return kept
+    ancestors = Ancestors(reader, line, current.checkpoint_id)
+    without = set(deltas(current))
+    while current is not None:
+        kept.add(current)
+        without -= current.places.keys()
+        current = (yield from ancestors.read(current.parent_id)) if without else None
     return kept
 
 
-def _set_aside(reader: CheckpointReader, kept: _Kept, checkpoint_ids: Sequence[str], now: int) -> Program[None]:
+def _set_aside(reader: CheckpointReader, kept: _Kept, checkpoint_ids: Sequence[str]) -> Program[None]:
     """Keep the values of checkpoints about to be removed that others still need."""
     for start in range(0, len(checkpoint_ids), _SET_ASIDE_AT_A_TIME):
         group = checkpoint_ids[start : start + _SET_ASIDE_AT_A_TIME]
@@ -194,7 +193,7 @@ def _set_aside(reader: CheckpointReader, kept: _Kept, checkpoint_ids: Sequence[s
         for row in rows:
             if row is not None:
                 [checkpoint] = yield from reader.decode([[row]])
-                yield from _set_aside_one(reader, kept, checkpoint, now)
+                yield from _set_aside_one(reader, kept, checkpoint)
         # Of those that were removed earlier, what is left may be in pieces too.
         removed = [checkpoint_id for checkpoint_id, row in zip(group, rows, strict=True) if row is None]
         for row in (yield from reader.remains(kept.line, removed)):
@@ -202,16 +201,16 @@ def _set_aside(reader: CheckpointReader, kept: _Kept, checkpoint_ids: Sequence[s
                 kept.keep_pieces(Item.of(row).checkpoint_id, row.columns[DATA])
 
 
-def _set_aside_one(reader: CheckpointReader, kept: _Kept, checkpoint: StoredCheckpoint, now: int) -> Program[None]:
+def _set_aside_one(reader: CheckpointReader, kept: _Kept, checkpoint: StoredCheckpoint) -> Program[None]:
     checkpoint_id, needed = checkpoint.checkpoint_id, kept.needed[checkpoint.checkpoint_id]
     # Parts are known by their numbers.
     parts = [part if number in needed else ("", b"") for number, part in enumerate(checkpoint.parts)]
-    pieces = NewPieces(reader.table, kept.line, checkpoint_id, now)
+    pieces = NewPieces(reader.table, kept.line, checkpoint_id, kept.written)
     column = pieces.column(DATA, bundle_parts(parts))
     if isinstance(column[1], str):
         kept.keep_pieces(checkpoint_id, column[1])
     name = f"values of checkpoint {checkpoint_id!r}"
-    row = put_row(reader.table, kept.line.remains(checkpoint_id), [column, (WRITTEN, now)], name=name)
+    row = put_row(reader.table, kept.line.remains(checkpoint_id), [column, (WRITTEN, kept.written)], name=name)
     yield from write_rows(pieces.writes)
     yield from write_rows([row])
 

@@ -27,6 +27,7 @@ from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 from langchain_tablestore_memory.langgraph import checkpoint_removal as removal
 from langchain_tablestore_memory.langgraph.checkpoint_pages import (
+    Ancestors,
     CheckpointPages,
     FilledPages,
     PreparedPages,
@@ -351,14 +352,13 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         checkpoint_id = checkpoint_of(config)
         target = yield from self._prepared(lambda: self._threads.get(line, checkpoint_id))
         history = DeltaHistory(channels)
-        current = None if target is None else target.parent_id
-        pages = CheckpointPages(self._reader, *line.backward(target.checkpoint_id if target else None))
-        while current is not None and history.open and not pages.finished:
-            for found in (yield from pages.fetch()):
-                if found.checkpoint_id == current:
-                    yield from self._reader.fill([found], history.open)
-                    history.add(found)
-                    current = found.parent_id
+        if target is not None:
+            ancestors = Ancestors(self._reader, line, target.checkpoint_id)
+            found = yield from ancestors.read(target.parent_id)
+            while found is not None:
+                yield from self._reader.fill([found], history.open)
+                history.add(found)
+                found = (yield from ancestors.read(found.parent_id)) if history.open else None
         return history.load(self.serde)
 
     get_delta_channel_history, aget_delta_channel_history = operation(_delta_history)
@@ -383,11 +383,10 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         """
         ids = [check_run(run_id) for run_id in several(run_ids, "run_ids")]
         self._threads.forget()
-        now = self._expiry.now()
         yield from with_table(
             self._connection,
             self._schema,
-            lambda table: removal.delete_runs(self._reader, table.index(self._schema.indexes[0]).name, ids, now),
+            lambda table: removal.delete_runs(self._reader, table.index(self._schema.indexes[0]).name, ids),
         )
 
     delete_for_runs, adelete_for_runs = operation(_delete_for_runs)
@@ -411,7 +410,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     def _prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> Program[None]:
         """Delete old checkpoints of threads. Interrupted, it can be called again.
 
-        A run that goes on from an old checkpoint while that is deleted loses what it has not stored yet.
+        A run that goes on from an old checkpoint while that is deleted loses what it has not stored yet. For `ttl`, a
+        thread is as old as what is left of it.
 
         Args:
             thread_ids: The threads.
@@ -467,7 +467,7 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         def prune() -> Program[None]:
             if strategy == "delete":
                 return removal.delete_thread(self.table_name, thread_id)
-            return removal.keep_latest(self._reader, thread_id, deltas, self._expiry.now())
+            return removal.keep_latest(self._reader, thread_id, deltas)
 
         return self._prepared(prune)
 
