@@ -257,6 +257,20 @@ async def test_only_what_is_on_the_way_to_the_target_counts(chain, history):
     assert values_of(await history(chain.config(3))) == ["root", "abandoned"]
 
 
+async def test_parents_are_followed_whatever_their_ids(chain, history):
+    """Ids are made of the time, and two machines may not agree about that."""
+    chain.put(5, None, {"log": _DeltaSnapshot([0])}, {"log": "1"})
+    chain.write(5, ("log", 1))
+    chain.put(3, 5, {}, {"log": "2"})
+    chain.write(3, ("log", 2))
+    chain.put(4, 3, {}, {"log": "3"})
+    chain.write(4, ("log", 3))
+    chain.put(2, 4, {}, {"log": "4"})
+    found = await history(chain.config(2))
+    assert values_of(found) == [1, 2, 3]
+    assert found["seed"] == _DeltaSnapshot([0])
+
+
 async def test_writes_of_a_step_are_ordered_by_path_then_task_then_number(chain, history):
     chain.put(1, None, {}, {"log": "1"})
     chain.write(1, ("log", "4"), ("log", "5"), task="a", path="~2")

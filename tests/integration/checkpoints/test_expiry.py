@@ -170,17 +170,21 @@ async def test_a_copy_is_as_young_as_the_copying(expiring, open_expiring, clock)
     assert await seen(open_expiring()) == {"t2": 3}
 
 
-async def test_pruning_does_not_make_a_thread_older_or_younger(expiring, open_expiring, clock):
+async def test_pruning_makes_no_thread_younger(expiring, open_expiring, clock):
+    """Also where what others need of the pruned is set aside in new rows."""
     thread = Thread()
-    last = await stored(expiring, thread)
+    first = thread.step(None, {"kept": "k" * 2000, "n": 0})
+    await expiring.put(*first.arguments)
+    last = await stored(expiring, thread, before=first.state)
     clock.pass_seconds(HOUR - 10)
     await expiring.prune(["t1"])
     assert (await open_expiring().get_tuple(thread.config())).checkpoint == last.checkpoint
     await stored(expiring, Thread("t3"))
     clock.pass_seconds(5)
     assert await seen(open_expiring()) == {"t1": 1, "t3": 3}
-    clock.pass_seconds(HOUR)
-    assert await seen(open_expiring()) == {}
+    clock.pass_seconds(10)
+    assert await seen(open_expiring()) == {"t3": 3}
+    assert await expiring.delete_idle() == 1
 
 
 async def test_idle_threads_are_deleted_whole(engine, expiring, open_expiring, clock):
