@@ -13,9 +13,20 @@ from langchain_tablestore_memory.local import Tablestore, async_ots_client, ots_
 
 from .support import keys_of, topic_index
 
-DELAY = 0.25
+DELAY = 0.15
 NS = ("docs",)
 SEARCH_TYPES = ("similarity", "full_text", "hybrid")
+
+_QUICK = {("sync", "similarity"), ("async", "full_text"), ("sync", "hybrid")}
+
+each_search_type = pytest.mark.parametrize(
+    ("mode", "search_type"),
+    [
+        pytest.param(mode, search_type, marks=[] if (mode, search_type) in _QUICK else pytest.mark.slow)
+        for mode in MODES
+        for search_type in SEARCH_TYPES
+    ],
+)
 
 
 @pytest.fixture
@@ -23,10 +34,10 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=MODES)
-def lagging(request, clock):
-    """A store over an index that shows writes a quarter of a second later."""
-    make = ots_client if request.param == "sync" else async_ots_client
+@pytest.fixture
+def lagging(mode, clock):
+    """A store over an index that shows writes a moment later."""
+    make = ots_client if mode == "sync" else async_ots_client
     with Tablestore(None, index_delay=DELAY) as service:
         store = TablestoreStore(
             Connection.of(make(service)),
@@ -35,7 +46,7 @@ def lagging(request, clock):
             clock=clock,
             ttl={"refresh_on_read": False},
         )
-        yield Face(store, request.param)
+        yield Face(store, mode)
 
 
 async def scored(store, query, search_type, **options):
@@ -54,7 +65,7 @@ async def test_waiting(lagging):
         assert await scored(lagging, "tea", search_type) == ["k"]
 
 
-@pytest.mark.parametrize("search_type", SEARCH_TYPES)
+@each_search_type
 async def test_deleted(lagging, search_type):
     await lagging.batch(
         [PutOp(NS, "k", {"text": "tea", "more": ["tea", "tea bread"]}), PutOp(NS, "b", {"text": "bread"})]
@@ -66,7 +77,7 @@ async def test_deleted(lagging, search_type):
     assert keys_of(await lagging.search(NS, query="tea bread", search_type=search_type, limit=1)) == ["b"]
 
 
-@pytest.mark.parametrize("search_type", SEARCH_TYPES)
+@each_search_type
 async def test_overwritten(lagging, search_type):
     """No score that it had for what it no longer says."""
     await lagging.put(NS, "k", {"text": "tea", "more": ["rice"]})
@@ -83,7 +94,7 @@ async def test_overwritten(lagging, search_type):
     assert await scored(lagging, "coffee", search_type, limit=1) == ["k"]
 
 
-@pytest.mark.parametrize("search_type", SEARCH_TYPES)
+@each_search_type
 async def test_put_anew(lagging, search_type):
     """It is found as it is now, or not yet."""
     await lagging.put(NS, "k", {"text": "tea", "n": 1})
@@ -98,7 +109,7 @@ async def test_put_anew(lagging, search_type):
     assert found.value == {"text": "tea", "n": 2}
 
 
-@pytest.mark.parametrize("search_type", SEARCH_TYPES)
+@each_search_type
 async def test_many_that_no_longer_count(lagging, search_type):
     """However many are nearer and gone: what is there is found, and pages are full."""
     await lagging.batch([PutOp(NS, f"gone {n}", {"text": "tea bread"}) for n in range(150)])
@@ -109,7 +120,7 @@ async def test_many_that_no_longer_count(lagging, search_type):
     assert sorted(keys_of(found)) == ["k1", "k2", "k3"]
 
 
-@pytest.mark.parametrize("search_type", SEARCH_TYPES)
+@each_search_type
 async def test_expired(lagging, clock, search_type):
     await lagging.put(NS, "k", {"text": "tea"}, ttl=1)
     await lagging.put(NS, "b", {"text": "bread tea"})
