@@ -178,7 +178,7 @@ class ThreadRecord:
         if first:
             self._pass_over_deleted(messages, times)
             self._summary.miscounted = not _in_step(self._last_write, latest)
-        self._find_gaps(messages, times, counted=first)
+        self._find_gaps(messages, times)
 
     def _seen_tail(
         self, row: StoredRow | None, latest: Mapping[str, int], messages: Sequence[BaseMessage], *, complete: bool
@@ -214,15 +214,10 @@ class ThreadRecord:
             elif answered and source_of(message) is None:
                 self._recorded.setdefault(message_id, _Recorded(None, None))
 
-    def _find_gaps(self, messages: Sequence[BaseMessage], times: Mapping[str, int], *, counted: bool) -> None:
+    def _find_gaps(self, messages: Sequence[BaseMessage], times: Mapping[str, int]) -> None:
         """What is missing right before a recorded message goes there, and not to the end.
 
         Somebody was interrupted in the middle of a request, or did not record what others had said at the same time.
-
-        Args:
-            messages: The messages of the state.
-            times: When those were recorded that are.
-            counted: Whether the session may count what is missing.
         """
         following: int | None = None
         for message in reversed(messages):
@@ -232,7 +227,6 @@ class ThreadRecord:
             elif following is not None and message_id not in self._recorded:
                 following -= 1
                 self._places.unsettled.setdefault(message_id, following)
-                self._summary.miscounted |= counted
 
     def _forget_all_but(self, messages: Sequence[BaseMessage]) -> None:
         """Remember what the state holds, and some more."""
@@ -286,24 +280,29 @@ class ThreadRecord:
         unlisted = self._tail.untitled and not self._tail.empty
         preview = text_from(end, [each.draft for each in new])
         try:
-            yield from self._write_once(new, preview, just_made=just_made)
+            miscounted = yield from self._write_once(new, preview, just_made=just_made)
         except BaseException:
             # Also where the caller was cancelled or interrupted.
             self._places.unsettled.update({each.draft.message_id: each.draft.create_time or 0 for each in new})
             self._others_wrote = self._summary.miscounted = True
             raise
         for message, draft, _ in new:
-            self._places.unsettled.pop(draft.message_id, None)
+            # What was sent before may have been counted then.
+            miscounted |= self._places.unsettled.pop(draft.message_id, None) is not None
             self._recorded[draft.message_id] = _Recorded(draft.create_time, _said(message))
         self._tail.empty = False
         if texts_of([each.message for each in new], HumanMessage):
             self._tail.untitled = False
-        if self._summary.miscounted:
+        if miscounted or self._summary.miscounted:
             yield from self._summary.renew() if unlisted else self._summary.recount()
 
-    def _write_once(self, new: Sequence[_New], preview: str | None, *, just_made: bool) -> Program[None]:
-        """Write messages and their session, also where others write at the same time."""
+    def _write_once(self, new: Sequence[_New], preview: str | None, *, just_made: bool) -> Program[bool]:
+        """Write messages and their session, also where others write at the same time.
+
+        Returns whether the session may count them wrongly.
+        """
         assert self._tail is not None
+        miscounted = False
         count = sum(SOURCE not in each.draft.metadata for each in new)
         token = _token(self._places.end(self._tail))
         session = self._session(new, count, preview, WriteToken(token, self._last_write))
@@ -314,12 +313,14 @@ class ThreadRecord:
                 raise
             # The messages are stored. Where only an answer was lost, the session is as well.
             if not (yield from self._wrote_last(token)):
+                # Or it was, and others have written since.
+                miscounted = error.in_doubt
                 if not just_made:
-                    count -= yield from self._merge_doubles([each.draft for each in new])
+                    miscounted |= yield from self._merge_doubles([each.draft for each in new])
                 session = self._session(new, count, preview, WriteToken(token, None, checked=False))
-                if (yield from self._summary.write([session])):
-                    self._summary.miscounted = True
+                miscounted |= yield from self._summary.write([session])
         self._last_write = token
+        return miscounted
 
     def _session(self, new: Sequence[_New], count: int, preview: str | None, token: WriteToken) -> RowWrite:
         assert self._tail is not None
@@ -337,25 +338,21 @@ class ThreadRecord:
         if row is None:
             # The session was deleted meanwhile: it begins anew.
             self._tail.untitled = self._tail.empty = True
+        elif OPENING in row.columns:
+            self._tail.untitled = self._tail.empty = False
         return False
 
-    def _merge_doubles(self, drafts: Sequence[Message]) -> Program[int]:
-        """Of messages that others recorded at the same time, leave the earliest. Returns how many others counted."""
+    def _merge_doubles(self, drafts: Sequence[Message]) -> Program[bool]:
+        """Of messages that others recorded at the same time, leave the earliest. Returns whether there were any."""
         table = self._store.table
         found = yield Together([table.times_of(self._conversation, draft.message_id) for draft in drafts])
         doubles: list[RowWrite] = []
-        counted = 0
         for draft, times in zip(drafts, found, strict=True):
             keys = [message_keys(self._conversation, each, draft.message_id) for each in times[1:]]
             doubles += [table.delete(key) for key in keys]
-            if len(times) > 1 and times[0] == draft.create_time:
-                # Whether the others counted it depends on who wrote the session first.
-                self._summary.miscounted = True
-            elif len(times) > 1:
-                counted += SOURCE not in draft.metadata
-                draft.create_time = times[0]
+            draft.create_time = times[0] if times else draft.create_time
         yield from write_rows(doubles)
-        return counted
+        return bool(doubles)
 
     # What recorded messages become
 
