@@ -191,11 +191,17 @@ async def test_two_agents_at_once(process, run: Runs, mode, apart):
 
 
 class LostAnswers:
-    """Carries out a request, and says that it failed."""
+    """Carries out a request, and says that it failed.
+
+    Attributes:
+        left: How many requests still fail.
+        then: What happens before the caller hears of it.
+    """
 
     def __init__(self, engine):
         self.engine = engine
         self.left = 0
+        self.then = lambda: None
         self.handle = engine.handle
         engine.handle = self
 
@@ -203,6 +209,7 @@ class LostAnswers:
         response = self.handle(path, headers, body)
         if path.endswith("/BatchWriteRow") and self.left:
             self.left -= 1
+            self.then()
             error = RequestError(503, "OTSServerUnavailable", "Lost.")
             body = error_body(error)
             return Response(error.status, error.code, response_headers(body), body)
@@ -219,6 +226,41 @@ async def test_a_lost_answer(process, run: Runs, engine):
     await run(agent, "three")
     assert await run.texts() == ["one", "re: one", "two", "re: two", "three", "re: three"]
     assert (await run.session()).message_count == 6
+
+
+async def test_a_lost_answer_before_which_others_write(process, run: Runs, engine):
+    """Who then finds another write than its own cannot know whether the session has counted its messages."""
+    agent = process()
+    await run(agent, "one")
+    other = create_agent(ScriptedModel(), middleware=[TranscriptMiddleware(engine.connection("sync"))])
+    lost = LostAnswers(engine)
+    lost.left = 1
+    config = {"configurable": {"thread_id": "t1", "user_id": "u1"}}
+    lost.then = lambda: other.invoke({"messages": [HumanMessage("theirs")]}, config)
+    await run(agent, "two")
+    assert await run.texts() == ["one", "re: one", "two", "theirs", "re: theirs", "re: two"]
+    assert (await run.session()).message_count == 6
+
+
+async def test_two_that_begin_a_thread_at_once(process, run: Runs, engine):
+    """Who comes second does not rename it."""
+    other = create_agent(ScriptedModel(), middleware=[TranscriptMiddleware(engine.connection("sync"))])
+    config = {"configurable": {"thread_id": "t1", "user_id": "u1"}}
+    begun = False
+
+    def before(api):
+        nonlocal begun
+        if api == "BatchWriteRow" and not begun:
+            begun = True
+            other.invoke({"messages": [HumanMessage("theirs")]}, config)
+
+    # The tables are there.
+    await run(process(), "elsewhere", thread="t0")
+    engine.before = before
+    await run(process(), "mine")
+    assert sorted(await run.texts()) == ["mine", "re: mine", "re: theirs", "theirs"]
+    session = await run.session()
+    assert (session.title, session.message_count) == ("theirs", 4)
 
 
 async def test_answers_that_are_lost_for_good(process, run: Runs, engine):
