@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from langgraph.store.base import PutOp
+from tablestore import FieldSchema, FieldType
 
 from langchain_tablestore_memory import FilterError, Filters, InvalidArgumentError
 
@@ -231,6 +232,34 @@ async def test_declared_fields_below_others(open_store):
     for query in (None, "tea"):
         assert keys_of(await store.search(NS, query=query, filter={"meta": {"n": {"$gt": 1}}})) == ["two"]
         assert keys_of(await store.search(NS, query=query, filter={"a": {"b": {"c": "x"}}})) == ["one"]
+
+
+async def test_filters_by_words(open_store):
+    """A field that is declared to hold full text is asked for words, by searches with a query alone."""
+    store = open_store(index=topic_index(), filterable={"note": "text", "n": int})
+    await store.put(NS, "red", {"text": "tea", "note": "a red kettle", "n": 1})
+    await store.put(NS, "blue", {"text": "tea", "note": "the kettle is not red but blue", "n": 2})
+    await store.put(NS, "none", {"text": "tea", "note": 5})
+    for search_type in ("similarity", "full_text", "hybrid"):
+        for wanted, expected in (
+            ({"note": {"$text": "kettle"}}, ["blue", "red"]),
+            ({"note": {"$phrase": "red kettle"}}, ["red"]),
+            ({"note": {"$text": "kettle"}, "n": {"$gt": 1}}, ["blue"]),
+        ):
+            found = await store.search(NS, query="tea", filter=wanted, search_type=search_type)
+            assert sorted(keys_of(found)) == expected, (wanted, search_type)
+    with pytest.raises(FilterError, match="text"):
+        await store.search(NS, filter={"note": {"$text": "kettle"}})
+    with pytest.raises(FilterError, match="note"):
+        await store.search(NS, query="tea", filter={"note": "a red kettle"})
+
+
+async def test_fields_of_the_sdk(open_store):
+    """Declared as the SDK declares them."""
+    store = open_store(index={"fields": ["text"]}, filterable=[FieldSchema("n", FieldType.LONG)])
+    await store.put(NS, "one", {"text": "tea", "n": 1})
+    await store.put(NS, "two", {"text": "tea", "n": 2})
+    assert keys_of(await store.search(NS, query="tea", filter={"n": {"$gt": 1}})) == ["two"]
 
 
 async def test_a_filter_that_cannot_be_read(both, engine):
