@@ -237,7 +237,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
         now = self._expiry.now()
         session = None
         if self._sessions is not None:
-            session = session_writes(self._sessions.table_name, config["configurable"], line, now)
+            names = config["configurable"]
+            session = session_writes(self._sessions.table_name, names, line, now, begins=parent_id is None)
 
         def store() -> Program[RunnableConfig]:
             yield from self._threads.put(new, now, session, dump_channel)

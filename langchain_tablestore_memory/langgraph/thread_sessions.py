@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tablestore import ComparatorType, Condition, RowExistenceExpectation, SingleColumnCondition
+from tablestore import Condition, RowExistenceExpectation
 
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.checks import check_id
@@ -21,7 +21,7 @@ class SessionWrites(NamedTuple):
     """The write that brings a session into being, or up to date.
 
     Attributes:
-        first: It also says where the session's messages are. It fails where the session has them elsewhere.
+        first: What to write; it fails where the session is there though it should not be, or the other way round.
         otherwise: Then this is written.
     """
 
@@ -29,16 +29,20 @@ class SessionWrites(NamedTuple):
     otherwise: RowWrite
 
 
-def session_writes(table: str, configurable: Mapping[str, Any], line: Line, now: int) -> SessionWrites | None:
+def session_writes(
+    table: str, configurable: Mapping[str, Any], line: Line, now: int, *, begins: bool
+) -> SessionWrites | None:
     """What to write for a checkpoint; None for those of subgraphs, and where no user is named.
 
-    Only the time is set: titles, previews and counts are kept by those who write messages.
+    A session that is there gets a new time and nothing else: titles, previews, counts and where its messages are is up
+    to those who write messages.
 
     Args:
         table: The session table.
         configurable: What the configuration says.
         line: Where the checkpoint is.
         now: The time.
+        begins: Whether the thread begins with this checkpoint.
 
     Raises:
         InvalidArgumentError: The user's id cannot be stored.
@@ -47,18 +51,19 @@ def session_writes(table: str, configurable: Mapping[str, Any], line: Line, now:
     if line.namespace or user_id is None or user_id == "":
         return None
     user_id = check_id(str(user_id) if type(user_id) is int else user_id, "user_id")
-    conversation = conversation_of(user_id, line.thread_id)
-    key, name = session_key(user_id, line.thread_id), session_name(line.thread_id)
-    same = SingleColumnCondition(CONVERSATION, conversation, ComparatorType.EQUAL, pass_if_missing=True)
+    made = [(UPDATE_TIME, now), (CONVERSATION, conversation_of(user_id, line.thread_id))]
+    touched = [(UPDATE_TIME, now)]
+
+    def write(columns: list[tuple[str, Any]], expectation: str) -> RowWrite:
+        key, name = session_key(user_id, line.thread_id), session_name(line.thread_id)
+        return update_row(table, key, columns, name=name, condition=Condition(expectation))
+
+    if begins:
+        return SessionWrites(
+            write(made, RowExistenceExpectation.EXPECT_NOT_EXIST), write(touched, RowExistenceExpectation.IGNORE)
+        )
     return SessionWrites(
-        update_row(
-            table,
-            key,
-            [(UPDATE_TIME, now), (CONVERSATION, conversation)],
-            name=name,
-            condition=Condition(RowExistenceExpectation.IGNORE, same),
-        ),
-        update_row(table, key, [(UPDATE_TIME, now)], name=name),
+        write(touched, RowExistenceExpectation.EXPECT_EXIST), write(made, RowExistenceExpectation.IGNORE)
     )
 
 
