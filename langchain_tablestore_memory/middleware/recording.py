@@ -88,8 +88,15 @@ class ThreadRecord:
     """Records the messages of one thread.
 
     What was recorded is remembered, so that a thread which only this object records costs one request for each record,
-    and none where nothing is new. The session's row carries a token of the last write: where others have written since,
-    the write of the row fails, and what they wrote is looked at.
+    and none where nothing is new:
+
+    1. Before the first record, and where others have written, it looks: which messages are there, and does the session
+       agree with them?
+    2. What is new is written together with the session's row. The row carries a token of its last write: where others
+       have written since, the row is refused, while the messages are stored. It is then written again, and messages
+       that others recorded at the same time are merged.
+    3. Where it is in doubt what the session has counted, the messages are counted.
+    4. What messages have become that nothing follows is put in their place.
 
     Args:
         tables: Where to record.

@@ -58,6 +58,8 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     - **Deleting**: what is deleted from the transcript stays deleted as long as a later answer of the model is there.
       Who deletes a whole session deletes the checkpointer's thread too, or what that still holds is recorded again.
     - **Several agents** may run on one thread at once, in one process or in several, and each message is there once.
+      Where requests fail in between, or a process dies, the count can be off by what was under way:
+      `SessionRegistry.recount` sets it right.
     - **Subgraphs**: an agent inside of another graph records in the same thread.
 
     Args:
@@ -76,7 +78,11 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     Raises:
         ConfigurationError: By a run without a `thread_id`.
-        InvalidArgumentError: An id is empty or too long, or a number is out of range.
+        InvalidArgumentError: An id is empty or too long, or a number is out of range; or, by a run, a message cannot be
+            stored: it holds an object of no known type, or has over 4 MB. The error names it and says how the thread
+            goes on without it.
+        WriteError: By a run: some messages are not known to be stored. Run the agent again, with None where it has a
+            checkpointer, else with the same messages.
 
     Example:
         ```python
