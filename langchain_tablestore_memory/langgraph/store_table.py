@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from tablestore import INF_MAX, INF_MIN
 
 from langchain_tablestore_memory.connection import Connection
 from langchain_tablestore_memory.core.failures import CONFLICT
-from langchain_tablestore_memory.core.programs import Program, Together
+from langchain_tablestore_memory.core.programs import Program, Sleep, Together
 from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect, read_rows
 from langchain_tablestore_memory.core.schema import ManagedTable, Table, with_table
 from langchain_tablestore_memory.core.writes import MAX_BYTES, MAX_ROWS, RowWrite, delete_row, write_rows
@@ -54,6 +55,9 @@ _PATIENCE = 10
 
 Of an item with several vectors, that may leave rows behind that count for nothing (`remove_unfinished`).
 """
+
+_PAUSE = 0.005
+"""Seconds to wait, on average, after the first of these attempts; twice as long after each further one."""
 
 _SWEPT_AT_A_TIME = 100
 
@@ -214,7 +218,10 @@ class ItemTable(ManagedTable):
             refreshes = ()
             failed = yield from writes.carry_out()
             pending = {identity: new for identity, new in pending.items() if item_name(identity) in failed}
-            attempts += 1
+            if pending:
+                attempts += 1
+                # Who was slower together should not try again together.
+                yield Sleep(random.random() * _PAUSE * 2**attempts)  # noqa: S311 - spreading load, not keeping a secret
 
     def _writes(
         self, changes: Mapping[Identity, NewItem | None], now: int, expired_at: int | None, *, anyway: bool
