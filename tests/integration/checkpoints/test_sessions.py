@@ -8,7 +8,15 @@ import pytest
 from core.support import Face
 from memory.support import Clock
 
-from langchain_tablestore_memory import Connection, InvalidArgumentError, SessionRegistry, TablestoreChatMessageHistory
+from langchain_tablestore_memory import (
+    Connection,
+    InvalidArgumentError,
+    MemoryStore,
+    Message,
+    Session,
+    SessionRegistry,
+    TablestoreChatMessageHistory,
+)
 
 from .graphs import Running, asking, nested, resume, steps
 from .support import Thread
@@ -167,6 +175,44 @@ async def test_a_session_before_its_checkpoints(connection, mode, listed, regist
     assert (session.title, session.message_count) == ("Hello", 1)
     await history.add_messages([HumanMessage("again", id="m2")])
     assert (await registry.get("t1", "u1")).message_count == 2
+
+
+async def test_a_session_of_another_tool_keeps_its_messages(connection, mode, listed, registry):
+    """Its messages are under its id alone. A checkpoint brings none, and does not say that they are elsewhere."""
+    store = Face(MemoryStore(connection), mode)
+    await store.put_session(Session("u1", "t1", 1_000_000, {"model": "qwen-max"}))
+    for number in range(3):
+        await store.put_message(Message("t1", f"m{number}", number, f"text {number}"))
+    first = await put(listed, Thread(), "u1")
+    second = Thread().step(first.state, {"n": 2})
+    second.config["configurable"]["user_id"] = "u1"
+    await listed.put(*second.arguments)
+    assert await listing(registry, "u1") == ["t1"]
+    assert await registry.recount("t1", "u1") == 3
+    await registry.delete("t1", "u1")
+    assert await store.list_messages("t1") == []
+
+
+async def test_a_deleted_session_comes_back_with_the_thread(listed, registry):
+    first = await put(listed, Thread(), "u1")
+    await registry.delete("t1", "u1")
+    second = Thread().step(first.state, {"n": 2})
+    second.config["configurable"]["user_id"] = "u1"
+    await listed.put(*second.arguments)
+    assert await listing(registry, "u1") == ["t1"]
+    found = await listed.get_tuple(Thread().config())
+    assert found.checkpoint == second.checkpoint
+
+
+async def test_a_thread_is_listed_from_its_user_s_first_step_on(saver, listed, registry):
+    """It was begun by nobody, or by a saver that lists none."""
+    state = (await put(saver, Thread())).state
+    for number in range(2):
+        step = Thread().step(state, {"n": number})
+        step.config["configurable"]["user_id"] = "u1"
+        await listed.put(*step.arguments)
+        state = step.state
+        assert await listing(registry, "u1") == ["t1"]
 
 
 async def test_without_sessions_nothing_is_listed(saver, registry, mode):
