@@ -124,7 +124,6 @@ class WriteError(ServiceError):
     Attributes:
         failed: Names of the rows that are not known to be stored, in the order of the call.
         stored: Names of the rows that are stored, in the order of the call.
-        in_doubt: Whether some that are in `failed` may be stored all the same.
     """
 
     def __init__(
@@ -133,7 +132,6 @@ class WriteError(ServiceError):
         *,
         failed: Sequence[str] = (),
         stored: Sequence[str] = (),
-        in_doubt: bool = False,
         api: str = "",
         code: str = "",
         status: int = 0,
@@ -142,4 +140,3 @@ class WriteError(ServiceError):
         super().__init__(message, api=api, code=code, status=status, request_id=request_id)
         self.failed = tuple(failed)
         self.stored = tuple(stored)
-        self.in_doubt = in_doubt

@@ -297,7 +297,6 @@ def _write_error(rows: Sequence[RowWrite], outcome: WriteOutcome) -> Exception:
         "Writing the same rows again is harmless; `failed` and `stored` name them all.",
         failed=failed,
         stored=stored,
-        in_doubt=in_doubt,
         api="batch_write_row",
         code=failure.code,
         status=failure.status,

@@ -95,7 +95,7 @@ class ThreadRecord:
     2. What is new is written together with the session's row. The row carries a token of its last write: where others
        have written since, the row is refused, while the messages are stored. It is then written again, and messages
        that others recorded at the same time are merged.
-    3. Where it is in doubt what the session has counted, the messages are counted.
+    3. Where that happened, or it is in doubt what the session has counted, the messages are counted.
     4. What messages have become that nothing follows is put in their place.
 
     Args:
@@ -306,13 +306,13 @@ class ThreadRecord:
     def _write_once(self, new: Sequence[_New], preview: str | None, *, just_made: bool) -> Program[bool]:
         """Write messages and their session, also where others write at the same time.
 
-        Returns whether the session may count them wrongly.
+        Returns whether the messages have to be counted.
         """
-        assert self._tail is not None
-        miscounted = False
         count = sum(SOURCE not in each.draft.metadata for each in new)
+        assert self._tail is not None
         token = _token(self._places.end(self._tail))
         session = self._session(new, count, preview, WriteToken(token, self._last_write))
+        miscounted = False
         try:
             yield from self._summary.write([*(each.row for each in new), session])
         except WriteError as error:
@@ -320,12 +320,11 @@ class ThreadRecord:
                 raise
             # The messages are stored. Where only an answer was lost, the session is as well.
             if not (yield from self._wrote_last(token)):
-                # Or it was, and others have written since.
-                miscounted = error.in_doubt
                 if not just_made:
-                    miscounted |= yield from self._merge_doubles([each.draft for each in new])
-                session = self._session(new, count, preview, WriteToken(token, None, checked=False))
-                miscounted |= yield from self._summary.write([session])
+                    yield from self._merge_doubles([each.draft for each in new])
+                # Adding a number would be wrong where others have counted what is stored already.
+                miscounted = True
+                yield from self._summary.write([self._session(new, 0, preview, WriteToken(token, None, checked=False))])
         self._last_write = token
         return miscounted
 
@@ -349,8 +348,8 @@ class ThreadRecord:
             self._tail.untitled = self._tail.empty = False
         return False
 
-    def _merge_doubles(self, drafts: Sequence[Message]) -> Program[bool]:
-        """Of messages that others recorded at the same time, leave the earliest. Returns whether there were any."""
+    def _merge_doubles(self, drafts: Sequence[Message]) -> Program[None]:
+        """Of messages that others recorded at the same time, leave the earliest."""
         table = self._store.table
         found = yield Together([table.times_of(self._conversation, draft.message_id) for draft in drafts])
         doubles: list[RowWrite] = []
@@ -359,7 +358,6 @@ class ThreadRecord:
             doubles += [table.delete(key) for key in keys]
             draft.create_time = times[0] if times else draft.create_time
         yield from write_rows(doubles)
-        return bool(doubles)
 
     # What recorded messages become
 
