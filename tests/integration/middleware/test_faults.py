@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
 from typing import Any
 
 import pytest
 from core.support import WatchedTablestore
 from langchain.agents import create_agent
 from langchain.agents.middleware import PIIMiddleware
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -131,3 +134,55 @@ async def test_each_request_fails_once(engine, mode, carried_out, first, elsewhe
         assert "ada@example.com" not in "".join([*said, session.title, session.preview]), number
     assert number > 6
     assert failures > 3
+
+
+class UnreliableTablestore(WatchedTablestore):
+    """Fails some requests at random, half of them after they took effect."""
+
+    chance = random.Random(0)
+    rate = 0.05
+
+    def handle(self, path: str, headers: Any, body: bytes) -> Response:
+        if path.endswith("/DescribeTable") or self.chance.random() >= self.rate:
+            return super().handle(path, headers, body)
+        if self.chance.random() < 0.5:
+            super().handle(path, headers, body)
+        error = RequestError(503, "OTSServerUnavailable", "Lost.")
+        told = error_body(error)
+        return Response(error.status, error.code, response_headers(told), told)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_several_at_once_on_an_unreliable_service(seed):
+    """Two processes, three conversations in one thread: what each holds is there once, in its order, and counted."""
+    with UnreliableTablestore() as engine:
+        engine.chance = random.Random(seed)
+        agents = [
+            create_agent(
+                ScriptedModel(otherwise=answer),
+                [weather],
+                middleware=[TranscriptMiddleware(engine.connection("async"))],
+            )
+            for _ in range(2)
+        ]
+        config = {"configurable": {"thread_id": "t1", "user_id": "u1"}}
+
+        async def talk(number):
+            messages = []
+            for turn in range(4):
+                given = [*messages, HumanMessage(f"{turn}", id=f"{number}-{turn}")]
+                messages = []
+                while not messages:
+                    with contextlib.suppress(TablestoreMemoryError):
+                        messages = (await agents[number % 2].ainvoke({"messages": given}, config))["messages"]
+            return messages
+
+        states = await asyncio.gather(*(talk(number) for number in range(3)))
+        engine.rate = 0
+        run = Runs(engine.connection("async"), "async")
+        recorded = ids(await run.entries())
+        assert len(recorded) == len(set(recorded))
+        for state in states:
+            mine = set(ids(state))
+            assert [each for each in recorded if each in mine] == ids(state)
+        assert (await run.session()).message_count == len(recorded)
