@@ -31,15 +31,17 @@ class ItemFilter:
 
     Attributes:
         tree: It as a filter of this package. Where `is_exact` is not set, this passes more.
-        check: It as a function of a value.
+        check: It as a function of a value. It passes what only searches know.
         is_exact: Whether the two say the same.
         fields: The fields that it looks at.
+        needs_search: Whether it asks for words, which only searches answer.
     """
 
     tree: Filter
     check: Check
     is_exact: bool = True
     fields: frozenset[str] = frozenset()
+    needs_search: bool = False
 
     @classmethod
     def of(cls, given: MetadataFilter) -> ItemFilter | None:
@@ -56,11 +58,6 @@ class ItemFilter:
             raise FilterError("the filter contains itself, or is nested too deep.") from None
         return None if found.is_exact and found.tree == Filters.all() else found
 
-    @property
-    def needs_search(self) -> bool:
-        """Whether it asks for words, which only searches answer."""
-        return filters.is_scored(self.tree)
-
     def check_table(self) -> None:
         """Refuse a filter that only searches answer.
 
@@ -68,6 +65,7 @@ class ItemFilter:
             FilterError: It is one.
         """
         if self.needs_search:
+            # Says which operator it is.
             filters.predicate(self.tree)
 
 
@@ -112,9 +110,13 @@ def _find(value: Any, name: str) -> Any:
 # Reading
 
 
+def _passes(_: Mapping[str, Any]) -> bool:
+    return True
+
+
 def _from_tree(tree: Filter) -> ItemFilter:
     if filters.is_scored(tree):
-        return ItemFilter(tree, lambda _: True, fields=filters.fields(tree))
+        return ItemFilter(tree, _passes, fields=filters.fields(tree), needs_search=True)
     accepts = filters.predicate(tree)
     return ItemFilter(tree, lambda value: accepts(ValueFields(value)), fields=filters.fields(tree))
 
@@ -189,6 +191,7 @@ def _is_none(name: str) -> ItemFilter:
 def _is_list(name: str, elements: Sequence[Any]) -> ItemFilter:
     """As in LangGraph: a list of the same length, each element of which fits."""
     each = [_field(_ELEMENT, element) for element in elements]
+    _check_no_words(each, f"a list that {name!r} equals")
 
     def check(value: Mapping[str, Any]) -> bool:
         found = ValueFields(value).get(name)
@@ -254,7 +257,7 @@ def _has(name: str, wanted: Mapping[Any, Any]) -> ItemFilter:
         return f"{name}{_SEPARATOR}{field}"
 
     return ItemFilter(
-        filters.renamed(inner.tree, name_of), check, is_exact=False, fields=frozenset(map(name_of, inner.fields))
+        filters.renamed(inner.tree, name_of), check, False, frozenset(map(name_of, inner.fields)), inner.needs_search
     )
 
 
@@ -268,16 +271,33 @@ def _all_of(parts: Sequence[ItemFilter]) -> ItemFilter:
 
 
 def _any_of(parts: Sequence[ItemFilter]) -> ItemFilter:
+    if not all(part.is_exact for part in parts):
+        _check_no_words(parts, "$or beside whole lists or nested dicts")
     trees = [part.tree for part in parts]
     checks = [part.check for part in parts]
     return ItemFilter(Filters.logical_or(trees), lambda value: any(check(value) for check in checks), *_common(parts))
 
 
 def _not(part: ItemFilter) -> ItemFilter:
+    if part.is_exact:
+        check = _passes if part.needs_search else lambda value: not part.check(value)
+        return ItemFilter(Filters.logical_not([part.tree]), check, *_common([part]))
+    _check_no_words([part], "$not of whole lists or nested dicts")
     # The negation of what passes more passes less.
-    tree = Filters.logical_not([part.tree]) if part.is_exact else Filters.all()
-    return ItemFilter(tree, lambda value: not part.check(value), *_common([part]))
+    return ItemFilter(Filters.all(), lambda value: not part.check(value), *_common([part]))
 
 
-def _common(parts: Sequence[ItemFilter]) -> tuple[bool, frozenset[str]]:
-    return all(part.is_exact for part in parts), frozenset().union(*(part.fields for part in parts))
+def _check_no_words(parts: Sequence[ItemFilter], where: str) -> None:
+    """Refuse words where neither the index, which knows them, nor the table has the answer alone."""
+    if any(part.needs_search for part in parts):
+        raise FilterError(
+            f"$text and $phrase cannot stand in {where}. Put them beside it, and name what is nested with periods."
+        )
+
+
+def _common(parts: Sequence[ItemFilter]) -> tuple[bool, frozenset[str], bool]:
+    return (
+        all(part.is_exact for part in parts),
+        frozenset().union(*(part.fields for part in parts)),
+        any(part.needs_search for part in parts),
+    )

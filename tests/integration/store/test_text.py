@@ -236,7 +236,7 @@ async def test_declared_fields_below_others(open_store):
 
 async def test_filters_by_words(open_store):
     """A field that is declared to hold full text is asked for words, by searches with a query alone."""
-    store = open_store(index=topic_index(), filterable={"note": "text", "n": int})
+    store = open_store(index=topic_index(), filterable={"note": "text", "n": int, "tags": list[str]})
     await store.put(NS, "red", {"text": "tea", "note": "a red kettle", "n": 1})
     await store.put(NS, "blue", {"text": "tea", "note": "the kettle is not red but blue", "n": 2})
     await store.put(NS, "none", {"text": "tea", "note": 5})
@@ -245,11 +245,29 @@ async def test_filters_by_words(open_store):
             ({"note": {"$text": "kettle"}}, ["blue", "red"]),
             ({"note": {"$phrase": "red kettle"}}, ["red"]),
             ({"note": {"$text": "kettle"}, "n": {"$gt": 1}}, ["blue"]),
+            ({"$not": {"note": {"$text": "red"}}}, ["none"]),
+            ({"note": {"$not": {"$phrase": "red kettle"}}}, ["blue", "none"]),
+            ({"$not": {"note": {"$text": "blue"}, "n": 2}}, ["none", "red"]),
+            ({"n": 1, "$not": {"note": {"$text": "blue"}}}, ["red"]),
+            ({"$or": [{"note": {"$text": "blue"}}, {"n": 1}]}, ["blue", "red"]),
+            ({"$not": {"$or": [{"note": {"$text": "blue"}}, {"n": 1}]}}, ["none"]),
+            ({"note": {"$text": "red"}, "tags": None}, ["blue", "red"]),
         ):
             found = await store.search(NS, query="tea", filter=wanted, search_type=search_type)
             assert sorted(keys_of(found)) == expected, (wanted, search_type)
-    with pytest.raises(FilterError, match="text"):
-        await store.search(NS, filter={"note": {"$text": "kettle"}})
+    for wanted in ({"note": {"$text": "kettle"}}, {"$not": {"note": {"$text": "kettle"}}}):
+        with pytest.raises(FilterError, match="text"):
+            await store.search(NS, filter=wanted)
+    # Neither the index, which knows words, nor the table, which knows lists, can tell this alone.
+    whole = {"tags": ["x"]}
+    for wanted in (
+        {"$or": [{"note": {"$text": "kettle"}}, whole]},
+        {"$not": {"note": {"$text": "kettle"}, **whole}},
+        {"tags": [{"$text": "x"}]},
+    ):
+        for query in ("tea", None):
+            with pytest.raises(FilterError, match="text"):
+                await store.search(NS, query=query, filter=wanted)
     with pytest.raises(FilterError, match="note"):
         await store.search(NS, query="tea", filter={"note": "a red kettle"})
 
