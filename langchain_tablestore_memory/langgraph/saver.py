@@ -76,7 +76,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     agent = create_agent(model, tools, checkpointer=saver)
     ```
 
-    **Talk.** A thread is named by its id. Another process, with a saver of its own, goes on with it.
+    **Talk.** A thread is named by its id. Another process, with a saver of its own, goes on with it. It has no owner,
+    as LangGraph knows of none: who names a thread is given its state. Take ids that are unique over all users.
 
     ```python
     config = {"configurable": {"thread_id": "t1"}}
@@ -97,6 +98,14 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     agent.invoke(None, config)  # after a crash
     ```
 
+    **Go back.** Each step of a thread can be run from again. The configuration of a step names the thread alone: give
+    what else the run needs, such as the user, in the context, or add it.
+
+    ```python
+    earlier = list(agent.get_state_history(config))[2].config
+    agent.invoke(state, {"configurable": {**earlier["configurable"], "user_id": "u1"}})
+    ```
+
     **Delete.** A thread with all that is in it, the checkpoints of some runs, or all but the latest state.
 
     ```python
@@ -114,7 +123,9 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     saver.delete_idle()
     ```
 
-    **List.** With `sessions`, threads of runs whose configuration names a user are listed as sessions.
+    **List.** With `sessions`, threads of runs whose configuration names a user are listed as sessions: `user_id` in
+    ``"configurable"``, as a saver is not shown the context. They have no title until `SessionRegistry.rename`. Agents
+    with `TranscriptMiddleware` need none of it: that lists their threads with titles, counts and previews.
 
     ```python
     registry = SessionRegistry(connection)
@@ -369,7 +380,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     def _delete_thread(self, thread_id: str) -> Program[None]:
         """Delete all checkpoints and writes of a thread, the latest first. One that does not exist is fine.
 
-        Its session, where it is listed as one, is deleted by `SessionRegistry.delete`.
+        Its session, where it is listed as one, is deleted by `SessionRegistry.delete`: call that afterwards, so that a
+        deletion that was interrupted can be repeated from the list.
         """
         thread_id = check_thread(thread_id)
         self._threads.forget(thread_id)

@@ -105,7 +105,8 @@ class TablestoreStore(BaseStore):
     agent = create_agent(model, tools, store=store)
     ```
 
-    An item takes up to 4 MB, a namespace or a key 1 KB (960 bytes together where there is an index).
+    An item takes up to 4 MB, a namespace or a key 1 KB (960 bytes together where there is an index). LangGraph forbids
+    periods in the labels of a namespace, and so e-mail addresses.
 
     On the service, the search index is a few seconds behind the table: searches with a query see a write after that
     (`wait_until_searchable`), though they never show what was deleted or replaced meanwhile. Everything else sees each
@@ -115,7 +116,8 @@ class TablestoreStore(BaseStore):
         connection: What `connect` returns, an SDK client, or the default connection.
         index: How items are found by a query: ``embed`` is the embedding model, ``dims`` the numbers in its vectors (by
             default the model is asked), ``fields`` the paths of the texts in a value (``["$"]``, all of it, by
-            default). Without ``embed`` they are found by words only.
+            default). Without ``embed`` they are found by words only. By default there is none, and `query` is passed
+            over. Items that were put before there was one have to be put again to be found by it.
         ttl: How long items last, in minutes: ``default_ttl``; ``refresh_on_read``, whether reading counts as use (True
             by default); ``omit_expired``, whether expired items are as good as gone before they are swept (True by
             default); ``sweep_interval_minutes``.
@@ -303,7 +305,8 @@ class TablestoreStore(BaseStore):
         """Find items in a namespace and all below it.
 
         Without `query`: every item that matches, by namespace, and within one in the order in which they were first
-        put. With `query`, in a store with an index: best first.
+        put. With `query`, in a store with an index: best first. A store without an index passes over `query`,
+        as LangGraph's own do.
 
         Args:
             namespace_prefix: The namespace; the empty tuple for all.

@@ -72,7 +72,9 @@ def _check_label(label: Any) -> None:
     if not label:
         raise InvalidNamespaceError("A label of the namespace is empty. Give at least one character.")
     if "." in label:
-        raise InvalidNamespaceError(f"The label {label!r} of the namespace holds a period, which LangGraph forbids.")
+        raise InvalidNamespaceError(
+            f"The label {label!r} of the namespace holds a period, which LangGraph forbids. Write another character."
+        )
     if _END in label:
         raise InvalidNamespaceError(f"The label {label!r} of the namespace holds a NUL character. Give one without.")
     try:

@@ -61,6 +61,11 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
       Where requests fail in between, or a process dies, the count can be off by what was under way:
       `SessionRegistry.recount` sets it right.
     - **Subgraphs**: an agent inside of another graph records in the same thread.
+    - **Going back**: a run from an earlier checkpoint is recorded after what is there already; nothing is taken back.
+      The configuration of such a checkpoint names no user: give it in the context, or add it, or the run is recorded
+      as another user's (``"default"``).
+    - **Owners**: a checkpointer hands a thread to whoever names it, and what it holds is recorded for the user of the
+      run. So ids of threads are to be unique over all users.
 
     Args:
         connection: What `connect` returns, an SDK client, or the default connection.
