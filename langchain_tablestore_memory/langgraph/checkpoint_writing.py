@@ -98,7 +98,12 @@ class CheckpointWriter:
             yield from _write_pieces(draft.pieces, row)
         if session and session.first.name in again:
             rows.append(session.otherwise)
-        yield from write_rows(rows)
+        try:
+            yield from write_rows(rows)
+        except WriteError as error:
+            # What the first request stored stays stored.
+            error.stored = (*(() if row.name in again else (row.name,)), *error.stored)
+            raise
         return held
 
     def put_writes(
