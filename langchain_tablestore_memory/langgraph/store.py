@@ -124,8 +124,9 @@ class TablestoreStore(BaseStore):
         table_name: The table.
         filterable: Fields of values that searches with a query filter by, with their types: `str`, `int`, `float`,
             `bool`, lists of these, and ``"text"``. What is in a dict is named with a period. A value of another type is
-            as good as none. Searches without a query filter by any field. Items that were put before a field was
-            declared have to be put again to be found by it.
+            as good as none, and so is what the search index does not hold: text of more than 4 KB, an int beyond 64
+            bits, infinity. Searches without a query filter by any field and value. Items that were put before a field
+            was declared have to be put again to be found by it.
         search_type: How searches with a query search, where a call does not say: ``"similarity"`` (the default with a
             model), ``"full_text"`` or ``"hybrid"``.
         hybrid: How hybrid searches combine the two.
