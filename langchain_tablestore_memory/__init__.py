@@ -15,6 +15,7 @@ Names are imported when they are first touched, so that importing the package st
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from langchain_tablestore_memory import _sdk as _sdk
@@ -115,6 +116,9 @@ _MODULES = {
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
+_NEEDED_BY = {"langgraph": "langgraph", "middleware": "langchain"}
+"""Modules that need a package of an extra."""
+
 __all__ = [
     "AuthenticationError",
     "ConfigurationError",
@@ -181,4 +185,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # help() and inspect.getmembers() touch whatever is listed, and end where a name cannot be touched.
+    lacking = {module for module, package in _NEEDED_BY.items() if importlib.util.find_spec(package) is None}
+    return sorted({*globals(), *(name for name in __all__ if _HOMES.get(name) not in lacking)})

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import langchain_tablestore_memory
 from langchain_tablestore_memory._extras import needs_extra
 
 
@@ -32,6 +33,22 @@ def test_the_rest_needs_none_of_them():
         "from langchain_tablestore_memory import LongTermMemory, TablestoreChatMessageHistory, TablestoreVectorStore"
     )
     assert run(code).returncode == 0
+
+
+@pytest.mark.slow
+def test_help_needs_none_of_them():
+    code = (
+        "import sys; sys.modules['langgraph'] = sys.modules['langchain'] = None\n"
+        "import inspect, langchain_tablestore_memory\n"
+        "print(*dict(inspect.getmembers(langchain_tablestore_memory)))"
+    )
+    names = set(run(code).stdout.split())
+    assert {"TablestoreChatMessageHistory", "LongTermMemory"} <= names
+    assert names.isdisjoint({"TablestoreSaver", "TablestoreStore", "MemoryMiddleware", "TranscriptMiddleware"})
+
+
+def test_help_shows_what_is_there():
+    assert {*langchain_tablestore_memory.__all__} <= {*dir(langchain_tablestore_memory)}
 
 
 def test_other_imports_that_fail_are_not_explained():
