@@ -25,6 +25,9 @@ Filterable = Mapping[str, Any] | Sequence[FieldSchema]
 MAX_LIST = 256
 """Elements of a list that is indexed (limits of the service)."""
 
+_MAX_KEYWORD_BYTES = 4096
+"""Bytes of a text that is indexed as a whole (limits of the service)."""
+
 _WIRE_TYPES = {
     WireType.KEYWORD: FieldType.KEYWORD,
     WireType.TEXT: FieldType.TEXT,
@@ -140,7 +143,11 @@ def searchable_form(kind: FieldKind, value: Any, *, what: str) -> ColumnValue | 
         return None
     if len(value) > MAX_LIST:
         raise InvalidArgumentError(f"{what} has {len(value)} elements. A field of searches holds at most {MAX_LIST}.")
-    elements = [form for element in value if (form := _scalar_form(kind.type, element)) is not None]
+    elements = [
+        form
+        for element in value
+        if (form := _scalar_form(kind.type, element)) is not None and not _is_too_long(kind.type, form)
+    ]
     return orjson.dumps(sorted(elements) if isinstance(value, set | frozenset) else elements).decode()
 
 
@@ -161,6 +168,11 @@ def _scalar_form(kind: FieldType, value: Any) -> str | int | float | bool | None
             # What it means is between the caller and the service: a date, a position, ...
             return value  # type: ignore[no-any-return]
     return None
+
+
+def _is_too_long(kind: FieldType, form: str | float) -> bool:
+    """Whether an element would hide the list that it is in."""
+    return kind == FieldType.KEYWORD and isinstance(form, str) and len(form.encode()) > _MAX_KEYWORD_BYTES
 
 
 def _fits_double(value: int) -> bool:

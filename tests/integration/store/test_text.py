@@ -299,3 +299,15 @@ async def test_declared_fields_of_other_kinds(open_store):
     for query in (None, "tea"):
         for wanted in ({"n": 5}, {"s": "text"}, {"flag": True}, {"tags": {"$contains": "x"}}, {"n": {"$gte": 0}}):
             assert keys_of(await store.search(NS, query=query, filter=wanted)) == ["even"], (query, wanted)
+
+
+async def test_long_texts_in_lists(open_store):
+    """The index holds 4 KB of a text that is not cut into words. What is longer does not hide what is beside it."""
+    store = open_store(index=topic_index(), filterable={"tags": list[str]})
+    longest, longer = "é" * 2048, "é" * 2049
+    await store.put(NS, "both", {"text": "tea", "tags": ["x", longer, longest]})
+    await store.put(NS, "long", {"text": "tea", "tags": [longer]})
+    for query in (None, "tea"):
+        for wanted in ("x", longest):
+            assert keys_of(await store.search(NS, query=query, filter={"tags": {"$contains": wanted}})) == ["both"]
+    assert (await store.get(NS, "both")).value["tags"] == ["x", longer, longest]
