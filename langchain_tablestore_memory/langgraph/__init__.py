@@ -3,7 +3,7 @@
 from langchain_tablestore_memory._extras import needs_extra
 
 with needs_extra("langgraph", "langgraph"):
-    from langchain_tablestore_memory.langgraph.saver import TablestoreSaver
-    from langchain_tablestore_memory.langgraph.store import TablestoreStore
+    from langchain_tablestore_memory.langgraph.checkpoints.saver import TablestoreSaver
+    from langchain_tablestore_memory.langgraph.stores.store import TablestoreStore
 
 __all__ = ["TablestoreSaver", "TablestoreStore"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_tablestore_memory import InvalidArgumentError, StoredDataError
-from langchain_tablestore_memory.langgraph.bundles import bundle, pack, unbundle, unpack
+from langchain_tablestore_memory.langgraph.checkpoints.bundles import bundle, pack, unbundle, unpack
 
 DESCRIPTIONS = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20),

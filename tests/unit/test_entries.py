@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
-from langchain_tablestore_memory.langgraph.entries import Entries
-from langchain_tablestore_memory.langgraph.values import digest
+from langchain_tablestore_memory.langgraph.checkpoints.entries import Entries
+from langchain_tablestore_memory.langgraph.checkpoints.values import digest
 
 SERDE = JsonPlusSerializer()
 

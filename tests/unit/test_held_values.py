@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Line
-from langchain_tablestore_memory.langgraph.held_values import HeldValues
+from langchain_tablestore_memory.langgraph.checkpoints.held_values import HeldValues
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Line
 
 LINE = Line("t", "")
 

@@ -9,7 +9,7 @@ from langgraph.store.memory import _compare_values
 
 from langchain_tablestore_memory import FilterError, Filters
 from langchain_tablestore_memory.filters import matches
-from langchain_tablestore_memory.langgraph.store_filters import ItemFilter, ValueFields
+from langchain_tablestore_memory.langgraph.stores.filters import ItemFilter, ValueFields
 
 # 0 and 1 equal False and True for Python, and not here; dots lead into dicts here, and not in LangGraph.
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_tablestore_memory import InvalidArgumentError, StoredDataError
 from langchain_tablestore_memory.core import tagged_json
 from langchain_tablestore_memory.core.ranges import StoredRow
-from langchain_tablestore_memory.langgraph.store_items import (
+from langchain_tablestore_memory.langgraph.stores.items import (
     EMBEDDING,
     EXPIRES,
     LARGE,

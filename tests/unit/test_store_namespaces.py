@@ -12,7 +12,7 @@ from tablestore import INF_MAX, INF_MIN
 
 from langchain_tablestore_memory import InvalidArgumentError
 from langchain_tablestore_memory.core.ranges import StoredRow
-from langchain_tablestore_memory.langgraph.store_namespaces import (
+from langchain_tablestore_memory.langgraph.stores.namespaces import (
     InvalidNamespaceError,
     Listing,
     check_namespace,

@@ -12,7 +12,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langgraph.store.base import get_text_at_path
 
 from langchain_tablestore_memory import ConfigurationError, InvalidArgumentError
-from langchain_tablestore_memory.langgraph.store_texts import TextSettings
+from langchain_tablestore_memory.langgraph.stores.texts import TextSettings
 
 VALUE = {
     "text": "tea",

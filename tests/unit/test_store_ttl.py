@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from langchain_tablestore_memory import ConfigurationError, InvalidArgumentError
-from langchain_tablestore_memory.langgraph.store_ttl import Lifetimes, Sweeper, check_lifetime
+from langchain_tablestore_memory.langgraph.stores.ttl import Lifetimes, Sweeper, check_lifetime
 
 SOON = 0.001 / 60
 

@@ -7,8 +7,14 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Place, Run
-from langchain_tablestore_memory.langgraph.values import MAX_CARRIED, MAX_REWRITTEN, Held, Value, stored_runs
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Place, Run
+from langchain_tablestore_memory.langgraph.checkpoints.values import (
+    MAX_CARRIED,
+    MAX_REWRITTEN,
+    Held,
+    Value,
+    stored_runs,
+)
 
 LARGE = b"." * MAX_REWRITTEN
 """Makes a list so large that it is not simply stored again."""

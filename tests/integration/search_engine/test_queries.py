@@ -186,7 +186,9 @@ _queries = st.recursive(
 
 
 class TestAgainstPlainPython:
-    @settings(max_examples=3 * settings.default.max_examples // 2, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=3 * settings.default.max_examples // 2, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     @given(_queries)
     def test_same_rows(self, full, pair):
         query, test = pair

@@ -21,7 +21,7 @@ from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow
 from langchain_tablestore_memory.core.writes import RowWrite, delete_row, write_rows
 from langchain_tablestore_memory.errors import WriteError
-from langchain_tablestore_memory.langgraph.checkpoint_rows import ITEM, NAMESPACE, THREAD, WRITTEN, whole, written
+from langchain_tablestore_memory.langgraph.checkpoints.rows import ITEM, NAMESPACE, THREAD, WRITTEN, whole, written
 
 _REMEMBERED = 4096
 """Threads of which it is remembered when they were active."""

@@ -16,25 +16,25 @@ from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.vectors import encode_vector
 from langchain_tablestore_memory.core.writes import RowWrite
 from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
-from langchain_tablestore_memory.langgraph.store_clock import StoreClock
-from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
-from langchain_tablestore_memory.langgraph.store_index import ItemIndex
-from langchain_tablestore_memory.langgraph.store_items import Identity, NewItem, StoredItem, item_name, new_put
-from langchain_tablestore_memory.langgraph.store_namespaces import (
+from langchain_tablestore_memory.langgraph.stores.clock import StoreClock
+from langchain_tablestore_memory.langgraph.stores.filters import ItemFilter
+from langchain_tablestore_memory.langgraph.stores.index import ItemIndex
+from langchain_tablestore_memory.langgraph.stores.items import Identity, NewItem, StoredItem, item_name, new_put
+from langchain_tablestore_memory.langgraph.stores.namespaces import (
     Listing,
     Namespace,
     check_namespace,
     check_number,
 )
-from langchain_tablestore_memory.langgraph.store_searches import (
+from langchain_tablestore_memory.langgraph.stores.searches import (
     Found,
     ItemQuery,
     ItemSearches,
     SearchType,
     check_search_type,
 )
-from langchain_tablestore_memory.langgraph.store_table import ItemTable
-from langchain_tablestore_memory.langgraph.store_ttl import Lifetimes, check_lifetime
+from langchain_tablestore_memory.langgraph.stores.table import ItemTable
+from langchain_tablestore_memory.langgraph.stores.ttl import Lifetimes, check_lifetime
 
 if TYPE_CHECKING:
     from langchain_tablestore_memory.embedders import Vector

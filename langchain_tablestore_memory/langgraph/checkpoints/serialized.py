@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite
 
 from langchain_tablestore_memory.errors import InvalidArgumentError
-from langchain_tablestore_memory.langgraph.checkpoint_records import StoredCheckpoint, StoredWrite
-from langchain_tablestore_memory.langgraph.configs import config_of
-from langchain_tablestore_memory.langgraph.entries import Entries, Seen
-from langchain_tablestore_memory.langgraph.values import Part, Value
+from langchain_tablestore_memory.langgraph.checkpoints.configs import config_of
+from langchain_tablestore_memory.langgraph.checkpoints.entries import Entries, Seen
+from langchain_tablestore_memory.langgraph.checkpoints.records import StoredCheckpoint, StoredWrite
+from langchain_tablestore_memory.langgraph.checkpoints.values import Part, Value
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig

@@ -6,9 +6,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Line
-from langchain_tablestore_memory.langgraph.entries import Seen
-from langchain_tablestore_memory.langgraph.values import Held
+from langchain_tablestore_memory.langgraph.checkpoints.entries import Seen
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Line
+from langchain_tablestore_memory.langgraph.checkpoints.values import Held
 
 _LINES = 256
 _LISTS = 32

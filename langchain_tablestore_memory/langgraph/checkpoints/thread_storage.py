@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from langchain_tablestore_memory.core.failures import is_missing_table
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.errors import ServiceError
-from langchain_tablestore_memory.langgraph.checkpoint_pages import read_latest, read_one
-from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader
-from langchain_tablestore_memory.langgraph.checkpoint_records import NewCheckpoint, StoredCheckpoint
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Line
-from langchain_tablestore_memory.langgraph.checkpoint_writing import CheckpointWriter
-from langchain_tablestore_memory.langgraph.expiry import Expiry
-from langchain_tablestore_memory.langgraph.held_values import HeldValues, SeenLists
-from langchain_tablestore_memory.langgraph.serialized import dump_list, dump_value
-from langchain_tablestore_memory.langgraph.thread_sessions import SessionWrites
-from langchain_tablestore_memory.langgraph.values import Held, Part, Value, stored_runs
+from langchain_tablestore_memory.langgraph.checkpoints.expiry import Expiry
+from langchain_tablestore_memory.langgraph.checkpoints.held_values import HeldValues, SeenLists
+from langchain_tablestore_memory.langgraph.checkpoints.pages import read_latest, read_one
+from langchain_tablestore_memory.langgraph.checkpoints.reading import CheckpointReader
+from langchain_tablestore_memory.langgraph.checkpoints.records import NewCheckpoint, StoredCheckpoint
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Line
+from langchain_tablestore_memory.langgraph.checkpoints.serialized import dump_list, dump_value
+from langchain_tablestore_memory.langgraph.checkpoints.thread_sessions import SessionWrites
+from langchain_tablestore_memory.langgraph.checkpoints.values import Held, Part, Value, stored_runs
+from langchain_tablestore_memory.langgraph.checkpoints.writing import CheckpointWriter
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol

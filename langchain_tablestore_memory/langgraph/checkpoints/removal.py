@@ -16,10 +16,10 @@ from tablestore import INF_MAX, INF_MIN
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, Scan, StoredRow
 from langchain_tablestore_memory.core.writes import delete_row, put_row, write_rows
-from langchain_tablestore_memory.langgraph.checkpoint_pages import Ancestors, CheckpointPages
-from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader
-from langchain_tablestore_memory.langgraph.checkpoint_records import StoredCheckpoint
-from langchain_tablestore_memory.langgraph.checkpoint_rows import (
+from langchain_tablestore_memory.langgraph.checkpoints.pages import Ancestors, CheckpointPages
+from langchain_tablestore_memory.langgraph.checkpoints.reading import CheckpointReader
+from langchain_tablestore_memory.langgraph.checkpoints.records import StoredCheckpoint
+from langchain_tablestore_memory.langgraph.checkpoints.rows import (
     DATA,
     ITEM,
     NAMESPACE,
@@ -31,7 +31,7 @@ from langchain_tablestore_memory.langgraph.checkpoint_rows import (
     NewPieces,
     whole,
 )
-from langchain_tablestore_memory.langgraph.checkpoint_writing import bundle_parts
+from langchain_tablestore_memory.langgraph.checkpoints.writing import bundle_parts
 
 _PAGE = 1000
 _SET_ASIDE_AT_A_TIME = 30

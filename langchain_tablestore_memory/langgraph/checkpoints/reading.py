@@ -7,13 +7,13 @@ from typing import Any
 
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.ranges import KeyColumns, StoredRow, read_rows
-from langchain_tablestore_memory.langgraph.bundles import unbundle
-from langchain_tablestore_memory.langgraph.checkpoint_records import (
+from langchain_tablestore_memory.langgraph.checkpoints.bundles import unbundle
+from langchain_tablestore_memory.langgraph.checkpoints.records import (
     StoredCheckpoint,
     StoredWrite,
     ValuesGoneError,
 )
-from langchain_tablestore_memory.langgraph.checkpoint_rows import (
+from langchain_tablestore_memory.langgraph.checkpoints.rows import (
     BUNDLES,
     DATA,
     PATH,
@@ -25,7 +25,7 @@ from langchain_tablestore_memory.langgraph.checkpoint_rows import (
     Run,
     written,
 )
-from langchain_tablestore_memory.langgraph.values import Part, Value
+from langchain_tablestore_memory.langgraph.checkpoints.values import Part, Value
 
 _PIECES_AT_A_TIME = 3
 _ROWS_AT_A_TIME = 15

@@ -25,17 +25,8 @@ from langchain_tablestore_memory.core.records import microseconds_timestamp
 from langchain_tablestore_memory.core.schema import drop_table, ensure_table, with_table, with_tables
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
-from langchain_tablestore_memory.langgraph import checkpoint_removal as removal
-from langchain_tablestore_memory.langgraph.checkpoint_pages import (
-    Ancestors,
-    CheckpointPages,
-    FilledPages,
-    PreparedPages,
-)
-from langchain_tablestore_memory.langgraph.checkpoint_records import NewCheckpoint, StoredCheckpoint
-from langchain_tablestore_memory.langgraph.checkpoint_rows import checkpoint_schema
-from langchain_tablestore_memory.langgraph.checkpoint_selection import Selection
-from langchain_tablestore_memory.langgraph.configs import (
+from langchain_tablestore_memory.langgraph.checkpoints import removal
+from langchain_tablestore_memory.langgraph.checkpoints.configs import (
     check_new_checkpoint,
     check_run,
     check_task,
@@ -49,12 +40,26 @@ from langchain_tablestore_memory.langgraph.configs import (
     run_of,
     several,
 )
-from langchain_tablestore_memory.langgraph.delta_history import DeltaHistory
-from langchain_tablestore_memory.langgraph.expiry import Expiry, is_duration, microseconds
-from langchain_tablestore_memory.langgraph.serialized import delta_channels, dump, dump_value, load_checkpoint
-from langchain_tablestore_memory.langgraph.thread_sessions import connection_of, session_writes
-from langchain_tablestore_memory.langgraph.thread_storage import ThreadStorage
-from langchain_tablestore_memory.langgraph.values import Value
+from langchain_tablestore_memory.langgraph.checkpoints.delta_history import DeltaHistory
+from langchain_tablestore_memory.langgraph.checkpoints.expiry import Expiry, is_duration, microseconds
+from langchain_tablestore_memory.langgraph.checkpoints.pages import (
+    Ancestors,
+    CheckpointPages,
+    FilledPages,
+    PreparedPages,
+)
+from langchain_tablestore_memory.langgraph.checkpoints.records import NewCheckpoint, StoredCheckpoint
+from langchain_tablestore_memory.langgraph.checkpoints.rows import checkpoint_schema
+from langchain_tablestore_memory.langgraph.checkpoints.selection import Selection
+from langchain_tablestore_memory.langgraph.checkpoints.serialized import (
+    delta_channels,
+    dump,
+    dump_value,
+    load_checkpoint,
+)
+from langchain_tablestore_memory.langgraph.checkpoints.thread_sessions import connection_of, session_writes
+from langchain_tablestore_memory.langgraph.checkpoints.thread_storage import ThreadStorage
+from langchain_tablestore_memory.langgraph.checkpoints.values import Value
 
 if TYPE_CHECKING:
     import tablestore

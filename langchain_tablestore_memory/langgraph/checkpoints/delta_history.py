@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from langgraph.checkpoint.base import DeltaChannelHistory
 
-from langchain_tablestore_memory.langgraph.checkpoint_records import StoredCheckpoint, StoredWrite
-from langchain_tablestore_memory.langgraph.serialized import load_value, load_write
-from langchain_tablestore_memory.langgraph.values import Value
+from langchain_tablestore_memory.langgraph.checkpoints.records import StoredCheckpoint, StoredWrite
+from langchain_tablestore_memory.langgraph.checkpoints.serialized import load_value, load_write
+from langchain_tablestore_memory.langgraph.checkpoints.values import Value
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol

@@ -14,7 +14,7 @@ from langchain_tablestore_memory.core.session_rows import CONVERSATION, UPDATE_T
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 from langchain_tablestore_memory.core.writes import RowWrite, update_row
 from langchain_tablestore_memory.errors import ConfigurationError
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Line
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Line
 
 
 class SessionWrites(NamedTuple):

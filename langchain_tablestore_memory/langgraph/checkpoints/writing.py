@@ -19,10 +19,10 @@ from langchain_tablestore_memory.core.writes import (
     write_rows,
 )
 from langchain_tablestore_memory.errors import WriteError
-from langchain_tablestore_memory.langgraph.bundles import bundle
-from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader, writes_of
-from langchain_tablestore_memory.langgraph.checkpoint_records import OWN_PARTS, NewCheckpoint, StoredCheckpoint
-from langchain_tablestore_memory.langgraph.checkpoint_rows import (
+from langchain_tablestore_memory.langgraph.checkpoints.bundles import bundle
+from langchain_tablestore_memory.langgraph.checkpoints.reading import CheckpointReader, writes_of
+from langchain_tablestore_memory.langgraph.checkpoints.records import OWN_PARTS, NewCheckpoint, StoredCheckpoint
+from langchain_tablestore_memory.langgraph.checkpoints.rows import (
     COUNT,
     DATA,
     MAX_IN_ROW,
@@ -36,8 +36,8 @@ from langchain_tablestore_memory.langgraph.checkpoint_rows import (
     Place,
     Run,
 )
-from langchain_tablestore_memory.langgraph.thread_sessions import SessionWrites
-from langchain_tablestore_memory.langgraph.values import Held, Part, Value, stored_runs
+from langchain_tablestore_memory.langgraph.checkpoints.thread_sessions import SessionWrites
+from langchain_tablestore_memory.langgraph.checkpoints.values import Held, Part, Value, stored_runs
 
 MAX_INLINE = 48 * 1024
 """Bytes of a value that is kept in the row of its checkpoint; larger ones are in pieces of their own.

@@ -25,7 +25,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_tablestore_memory.langgraph.values import Part, digest
+from langchain_tablestore_memory.langgraph.checkpoints.values import Part, digest
 
 _CLASSES = frozenset(
     (AIMessage, AIMessageChunk, ChatMessage, FunctionMessage, HumanMessage, SystemMessage, ToolMessage)

@@ -12,9 +12,9 @@ from tablestore import ComparatorType, SingleColumnCondition
 
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import KeyColumns, Pages, Scan, StoredRow
-from langchain_tablestore_memory.langgraph.checkpoint_reading import CheckpointReader, Found, pieces_of
-from langchain_tablestore_memory.langgraph.checkpoint_records import StoredCheckpoint, ValuesGoneError
-from langchain_tablestore_memory.langgraph.checkpoint_rows import PIECE, Item, Line, Pieces
+from langchain_tablestore_memory.langgraph.checkpoints.reading import CheckpointReader, Found, pieces_of
+from langchain_tablestore_memory.langgraph.checkpoints.records import StoredCheckpoint, ValuesGoneError
+from langchain_tablestore_memory.langgraph.checkpoints.rows import PIECE, Item, Line, Pieces
 
 T = TypeVar("T")
 

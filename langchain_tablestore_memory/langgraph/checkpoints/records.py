@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from langchain_tablestore_memory.errors import StoredDataError
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Line, Place
-from langchain_tablestore_memory.langgraph.values import Held, Part, Value, Version
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Line, Place
+from langchain_tablestore_memory.langgraph.checkpoints.values import Held, Part, Value, Version
 
 OWN_PARTS = 2
 """Parts of a checkpoint's bundle before the values: the skeleton and the metadata."""

@@ -20,9 +20,9 @@ from langchain_tablestore_memory.core.search import BY_SCORE, Hit, Search, conju
 from langchain_tablestore_memory.core.search_index import SearchIndex
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.filters.search import MAX_TERMS, check_text
-from langchain_tablestore_memory.langgraph.store_filters import ItemFilter
-from langchain_tablestore_memory.langgraph.store_index import ItemIndex
-from langchain_tablestore_memory.langgraph.store_items import (
+from langchain_tablestore_memory.langgraph.stores.filters import ItemFilter
+from langchain_tablestore_memory.langgraph.stores.index import ItemIndex
+from langchain_tablestore_memory.langgraph.stores.items import (
     CREATED,
     EMBEDDING,
     PUT,
@@ -33,8 +33,8 @@ from langchain_tablestore_memory.langgraph.store_items import (
     identity_of,
     put_of_row,
 )
-from langchain_tablestore_memory.langgraph.store_namespaces import Namespace
-from langchain_tablestore_memory.langgraph.store_table import ItemTable
+from langchain_tablestore_memory.langgraph.stores.namespaces import Namespace
+from langchain_tablestore_memory.langgraph.stores.table import ItemTable
 
 SearchType = Literal["similarity", "full_text", "hybrid"]
 

@@ -16,7 +16,7 @@ from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, 
 from langchain_tablestore_memory.core.schema import ManagedTable, Table, with_table
 from langchain_tablestore_memory.core.writes import MAX_BYTES, MAX_ROWS, RowWrite, delete_row, write_rows
 from langchain_tablestore_memory.errors import WriteError
-from langchain_tablestore_memory.langgraph.store_items import (
+from langchain_tablestore_memory.langgraph.stores.items import (
     CREATED,
     EXPIRES,
     HEAD_COLUMNS,
@@ -43,7 +43,7 @@ from langchain_tablestore_memory.langgraph.store_items import (
     store_schema,
     time_of_put,
 )
-from langchain_tablestore_memory.langgraph.store_namespaces import (
+from langchain_tablestore_memory.langgraph.stores.namespaces import (
     Listing,
     Namespace,
     list_namespaces,

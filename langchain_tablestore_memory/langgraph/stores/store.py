@@ -41,14 +41,14 @@ from langchain_tablestore_memory.core.search_index import (
     wait_until_synced,
 )
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
-from langchain_tablestore_memory.langgraph.store_batches import Batch, StoreParts, check_hybrid
-from langchain_tablestore_memory.langgraph.store_clock import StoreClock
-from langchain_tablestore_memory.langgraph.store_index import ItemIndex
-from langchain_tablestore_memory.langgraph.store_namespaces import Namespace
-from langchain_tablestore_memory.langgraph.store_searches import SearchType, check_search_type
-from langchain_tablestore_memory.langgraph.store_table import ItemTable
-from langchain_tablestore_memory.langgraph.store_texts import TextSettings
-from langchain_tablestore_memory.langgraph.store_ttl import Lifetimes, Sweeper
+from langchain_tablestore_memory.langgraph.stores.batches import Batch, StoreParts, check_hybrid
+from langchain_tablestore_memory.langgraph.stores.clock import StoreClock
+from langchain_tablestore_memory.langgraph.stores.index import ItemIndex
+from langchain_tablestore_memory.langgraph.stores.namespaces import Namespace
+from langchain_tablestore_memory.langgraph.stores.searches import SearchType, check_search_type
+from langchain_tablestore_memory.langgraph.stores.table import ItemTable
+from langchain_tablestore_memory.langgraph.stores.texts import TextSettings
+from langchain_tablestore_memory.langgraph.stores.ttl import Lifetimes, Sweeper
 
 if TYPE_CHECKING:
     import asyncio

@@ -32,8 +32,8 @@ from langchain_tablestore_memory.core.search_index import (
 )
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 from langchain_tablestore_memory.filters import FieldKind, Filters
-from langchain_tablestore_memory.langgraph.store_filters import ItemFilter, ValueFields
-from langchain_tablestore_memory.langgraph.store_items import (
+from langchain_tablestore_memory.langgraph.stores.filters import ItemFilter, ValueFields
+from langchain_tablestore_memory.langgraph.stores.items import (
     CREATED,
     EMBEDDING,
     EXPIRES,
@@ -44,8 +44,8 @@ from langchain_tablestore_memory.langgraph.store_items import (
     Identity,
     item_name,
 )
-from langchain_tablestore_memory.langgraph.store_namespaces import Namespace, encode_namespace
-from langchain_tablestore_memory.langgraph.store_texts import TextSettings
+from langchain_tablestore_memory.langgraph.stores.namespaces import Namespace, encode_namespace
+from langchain_tablestore_memory.langgraph.stores.texts import TextSettings
 
 T = TypeVar("T")
 

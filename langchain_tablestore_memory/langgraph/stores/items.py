@@ -37,7 +37,7 @@ from langchain_tablestore_memory.core.writes import (
     update_row,
 )
 from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataError
-from langchain_tablestore_memory.langgraph.store_namespaces import Namespace, decode_namespace, encode_namespace
+from langchain_tablestore_memory.langgraph.stores.namespaces import Namespace, decode_namespace, encode_namespace
 
 NAMESPACE, KEY, PART = "namespace", "key", "part"
 CREATED, UPDATED = "created_at", "updated_at"

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Place, Run
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Place, Run
 
 Version = str | int | float
 

@@ -9,8 +9,8 @@ from typing import Any
 from langchain_tablestore_memory.core.checks import check_count
 from langchain_tablestore_memory.core.ranges import KeyColumns
 from langchain_tablestore_memory.errors import InvalidArgumentError
-from langchain_tablestore_memory.langgraph.checkpoint_rows import Line, whole
-from langchain_tablestore_memory.langgraph.configs import checkpoint_of, configurable_of, line_of
+from langchain_tablestore_memory.langgraph.checkpoints.configs import checkpoint_of, configurable_of, line_of
+from langchain_tablestore_memory.langgraph.checkpoints.rows import Line, whole
 
 _PAGE = 100
 

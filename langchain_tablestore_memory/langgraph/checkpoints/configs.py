@@ -10,7 +10,7 @@ from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadat
 
 from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES, check_id
 from langchain_tablestore_memory.errors import InvalidArgumentError
-from langchain_tablestore_memory.langgraph.checkpoint_rows import ITEM, PIECE_NAME_LENGTH, Line
+from langchain_tablestore_memory.langgraph.checkpoints.rows import ITEM, PIECE_NAME_LENGTH, Line
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
