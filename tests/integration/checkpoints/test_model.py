@@ -17,7 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from langchain_tablestore_memory.langgraph import TablestoreSaver, checkpoint_rows, checkpoint_writing, values
+from langchain_tablestore_memory.langgraph import TablestoreSaver
+from langchain_tablestore_memory.langgraph.checkpoints import rows, values, writing
 
 from .support import NEVER, MeasuredTablestore, ModelSaver, State, Thread, by_line, told
 
@@ -281,8 +282,8 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits so low that values of a few entries are in several runs and in pieces."""
     for module, limits in (
         (values, {"MAX_REWRITTEN": 8, "MAX_CARRIED": 3}),
-        (checkpoint_rows, {"MAX_IN_ROW": 400, "PIECE_BYTES": 150}),
-        (checkpoint_writing, {"MAX_INLINE": 64, "MAX_IN_ROW": 400, "PIECE_BYTES": 150}),
+        (rows, {"MAX_IN_ROW": 400, "PIECE_BYTES": 150}),
+        (writing, {"MAX_INLINE": 64, "MAX_IN_ROW": 400, "PIECE_BYTES": 150}),
     ):
         for name, limit in limits.items():
             monkeypatch.setattr(module, name, limit)
