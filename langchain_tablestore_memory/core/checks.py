@@ -38,6 +38,21 @@ def check_id(value: Any, name: str) -> str:
     return str.__str__(value)
 
 
+def check_text(value: Any, name: str) -> str:
+    """Check a text, which may be empty.
+
+    Raises:
+        InvalidArgumentError: It is no str, or no valid Unicode.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} is a {type(value).__name__}. Give a str.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{name} holds a lone surrogate, which is no Unicode character.") from None
+    return value
+
+
 def check_time(value: Any, name: str) -> int:
     """Check a time: microseconds since 1970-01-01 UTC, or an aware `datetime`, which is turned into them.
 

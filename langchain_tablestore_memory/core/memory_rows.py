@@ -33,7 +33,7 @@ from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.ranges import StoredRow, collect
 from langchain_tablestore_memory.core.search import Search
 from langchain_tablestore_memory.core.search_index import SearchIndex
-from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, write_rows
+from langchain_tablestore_memory.core.writes import RowWrite, column_unchanged, write_unless_changed
 from langchain_tablestore_memory.errors import WriteError
 from langchain_tablestore_memory.filters import Filters
 
@@ -174,7 +174,7 @@ class MemoryRows:
                 memory.text: self._write(user_id, memory, vectors.get(memory.text), places[memory.text].row, index)
                 for memory in fresh
             }
-            refused = yield from _write_unless_changed(list(writes.values()))
+            refused = yield from write_unless_changed(list(writes.values()))
             return {memory.text: memory for memory in fresh if writes[memory.text].name not in refused}
 
         return (yield from self._searches.with_index(put))
@@ -239,7 +239,7 @@ class MemoryRows:
             keys = [list(hit.row.key.items()) for hit in found.hits]
             rows = yield from self._documents.read_rows(keys, index)
             writes = [self._removal(row) for row in rows if row is not None and not is_alive(self._decode(row), now)]
-            refused = yield from _write_unless_changed(writes)
+            refused = yield from write_unless_changed(writes)
             removed += len(writes) - len(refused)
             token = found.token
             if token is None:
@@ -252,14 +252,3 @@ class MemoryRows:
         unchanged = SingleColumnCondition(column, row.columns[column], ComparatorType.EQUAL, pass_if_missing=True)
         write.item.condition = Condition(RowExistenceExpectation.IGNORE, unchanged)
         return replace(write, name=f"{write.name} of tenant {row.key[self._documents.tenant_field or '']!r}")
-
-
-def _write_unless_changed(writes: Sequence[RowWrite]) -> Program[frozenset[str]]:
-    """Write rows; returns the names of those that somebody else has changed."""
-    try:
-        yield from write_rows(writes)
-    except WriteError as error:
-        if error.code != CONFLICT:
-            raise
-        return frozenset(error.failed)
-    return frozenset()

@@ -20,7 +20,7 @@ from tablestore import (
 )
 
 from langchain_tablestore_memory.core.columns import check_row_size, row_size
-from langchain_tablestore_memory.core.failures import Failure
+from langchain_tablestore_memory.core.failures import CONFLICT, Failure
 from langchain_tablestore_memory.core.programs import Attempt, Call, Program, RetryPolicy, Sleep, Together
 from langchain_tablestore_memory.errors import AuthenticationError, PermissionDeniedError, ServiceError, WriteError
 
@@ -274,6 +274,21 @@ def _groups(rows: Sequence[RowWrite]) -> Iterator[list[RowWrite]]:
         group.append(row)
         size += row.size
     yield group
+
+
+def write_unless_changed(rows: Sequence[RowWrite]) -> Program[frozenset[str]]:
+    """Write rows under their conditions; returns the names of those that somebody else has changed.
+
+    Raises:
+        WriteError: Some failed for another reason.
+    """
+    try:
+        yield from write_rows(rows)
+    except WriteError as error:
+        if error.code != CONFLICT:
+            raise
+        return frozenset(error.failed)
+    return frozenset()
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
+from langchain_tablestore_memory.errors import ConfigurationError
 
 
 def check_model(model: Any, *, such_as: str) -> str:
@@ -27,18 +27,3 @@ def check_instruct(instruct: Any) -> str | None:
     if instruct is not None and (not isinstance(instruct, str) or not instruct.strip()):
         raise ConfigurationError("instruct is no text. Give one English sentence, or None.")
     return instruct
-
-
-def check_text(text: Any, name: str) -> str:
-    """Check a text to send.
-
-    Raises:
-        InvalidArgumentError: It is no str, or no valid Unicode.
-    """
-    if not isinstance(text, str):
-        raise InvalidArgumentError(f"{name} is a {type(text).__name__}. Give a str.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgumentError(f"{name} holds a lone surrogate, which is no Unicode character.") from None
-    return text

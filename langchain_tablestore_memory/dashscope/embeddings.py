@@ -12,9 +12,9 @@ from langchain_core.embeddings import Embeddings
 from pydantic import SecretStr
 from typing_extensions import Unpack
 
-from langchain_tablestore_memory.core.checks import check_count
+from langchain_tablestore_memory.core.checks import check_count, check_text
 from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Outside, Program
-from langchain_tablestore_memory.dashscope.checks import check_instruct, check_model, check_text
+from langchain_tablestore_memory.dashscope.checks import check_instruct, check_model
 from langchain_tablestore_memory.dashscope.connection import ConnectionOptions, DashScopeConnection
 from langchain_tablestore_memory.dashscope.requests import Create, in_lanes
 from langchain_tablestore_memory.dashscope.tokens import count_tokens

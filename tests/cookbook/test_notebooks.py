@@ -13,7 +13,8 @@ from .conftest import COOKBOOK, NO_NETWORK
 
 NOTEBOOKS = sorted(path.name for path in COOKBOOK.glob("*.ipynb"))
 
-pytestmark = pytest.mark.slow
+# Each notebook is executed once by a test process: by one alone, where there are several.
+pytestmark = pytest.mark.xdist_group("notebooks")
 
 
 def outputs_of(notebook):

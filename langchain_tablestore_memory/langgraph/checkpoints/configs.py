@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadata
 
-from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES, check_id
+from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES, check_id, check_text
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.langgraph.checkpoints.rows import ITEM, PIECE_NAME_LENGTH, Line
 
@@ -173,21 +173,6 @@ def check_writes(writes: Any) -> Sequence[tuple[str, Any]]:
             raise InvalidArgumentError("writes holds something that is no pair of a channel's name and a value.")
         check_text(pair[0], "The channel of a write")
     return pairs
-
-
-def check_text(value: Any, name: str) -> str:
-    """Check a text that is stored.
-
-    Raises:
-        InvalidArgumentError: It is no str, or no valid Unicode.
-    """
-    if not isinstance(value, str):
-        raise InvalidArgumentError(f"{name} is a {type(value).__name__}. Give a str.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgumentError(f"{name} holds a lone surrogate, which is no Unicode character.") from None
-    return value
 
 
 def several(values: Any, name: str, what: str = "ids") -> list[Any]:

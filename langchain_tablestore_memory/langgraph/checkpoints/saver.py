@@ -18,6 +18,7 @@ from langgraph.checkpoint.base import (
 )
 
 from langchain_tablestore_memory.connection import Connection
+from langchain_tablestore_memory.core.checks import check_text
 from langchain_tablestore_memory.core.operations import listing, operation
 from langchain_tablestore_memory.core.programs import Program
 from langchain_tablestore_memory.core.ranges import MappedPages, Pages
@@ -30,7 +31,6 @@ from langchain_tablestore_memory.langgraph.checkpoints.configs import (
     check_new_checkpoint,
     check_run,
     check_task,
-    check_text,
     check_thread,
     check_writes,
     checkpoint_of,

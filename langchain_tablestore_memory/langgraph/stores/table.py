@@ -10,11 +10,17 @@ from typing import Any
 from tablestore import INF_MAX, INF_MIN
 
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.failures import CONFLICT
 from langchain_tablestore_memory.core.programs import Program, Sleep, Together
 from langchain_tablestore_memory.core.ranges import MAX_PAGE, KeyColumns, Scan, StoredRow, collect, read_rows
 from langchain_tablestore_memory.core.schema import ManagedTable, Table, with_table
-from langchain_tablestore_memory.core.writes import MAX_BYTES, MAX_ROWS, RowWrite, delete_row, write_rows
+from langchain_tablestore_memory.core.writes import (
+    MAX_BYTES,
+    MAX_ROWS,
+    RowWrite,
+    delete_row,
+    write_rows,
+    write_unless_changed,
+)
 from langchain_tablestore_memory.errors import WriteError
 from langchain_tablestore_memory.langgraph.stores.items import (
     CREATED,
@@ -264,7 +270,7 @@ class ItemTable(ManagedTable):
         Raises:
             WriteError: Some are not known to last longer.
         """
-        yield from _unless_changed(refreshes)
+        yield from write_unless_changed(refreshes)
 
     def refreshes(self, items: Iterable[StoredItem], now: int) -> list[RowWrite]:
         """The writes that let items last from now on, for those that do not last for ever anyway."""
@@ -299,7 +305,7 @@ class ItemTable(ManagedTable):
                 parts[item_name(identity)] = delete_parts(
                     self.name, identity, row.columns[PUT], row.columns.get(VECTORS, 0)
                 )
-            kept = yield from _unless_changed(heads)
+            kept = yield from write_unless_changed(heads)
             yield from write_rows([write for name, writes in parts.items() if name not in kept for write in writes])
             removed += len(heads) - len(kept)
         return removed
@@ -371,7 +377,7 @@ class _Writes:
         """
         together = [*self.new_parts, *self.items, *self.old_parts]
         if len(together) <= MAX_ROWS and sum(row.size for row in together) <= MAX_BYTES:
-            return (yield from _unless_changed(together))
+            return (yield from write_unless_changed(together))
         names = [row.name for row in self.items]
         try:
             yield from write_rows(self.new_parts)
@@ -379,7 +385,7 @@ class _Writes:
             # What callers know is items.
             error.failed = (*error.failed, *names)
             raise
-        failed = yield from _unless_changed(self.items)
+        failed = yield from write_unless_changed(self.items)
         try:
             yield from write_rows(self.old_parts)
         except WriteError as error:
@@ -387,14 +393,3 @@ class _Writes:
             error.stored = (*error.stored, *(name for name in names if name not in failed))
             raise
         return failed
-
-
-def _unless_changed(writes: Sequence[RowWrite]) -> Program[frozenset[str]]:
-    """Write rows; returns the names of those that somebody else has changed."""
-    try:
-        yield from write_rows(writes)
-    except WriteError as error:
-        if error.code != CONFLICT:
-            raise
-        return frozenset(error.failed)
-    return frozenset()
