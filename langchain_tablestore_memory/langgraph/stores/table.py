@@ -62,8 +62,8 @@ _PATIENCE = 10
 Of an item with several vectors, that may leave rows behind that count for nothing (`remove_unfinished`).
 """
 
-_PAUSE = 0.005
-"""Seconds to wait, on average, after the first of these attempts; twice as long after each further one."""
+_PAUSE, _LONGEST_PAUSE = 0.01, 0.2
+"""Seconds to wait at the most after the first of these attempts, doubled with each further one; and after any."""
 
 _SWEPT_AT_A_TIME = 100
 
@@ -227,7 +227,8 @@ class ItemTable(ManagedTable):
             if pending:
                 attempts += 1
                 # Who was slower together should not try again together.
-                yield Sleep(random.random() * _PAUSE * 2**attempts)  # noqa: S311 - spreading load, not keeping a secret
+                longest = min(_PAUSE * 2 ** (attempts - 1), _LONGEST_PAUSE)
+                yield Sleep(random.random() * longest)  # noqa: S311 - spreading load, not keeping a secret
 
     def _writes(
         self, changes: Mapping[Identity, NewItem | None], now: int, expired_at: int | None, *, anyway: bool
