@@ -13,7 +13,8 @@ from __future__ import annotations
 import marshal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from operator import attrgetter
+from typing import Any, cast, overload
 
 from langchain_core.messages import (
     AIMessage,
@@ -32,11 +33,13 @@ _CLASSES = frozenset(
 )
 """Those of which it is known that they serialize to what their fields hold."""
 
+_EXTRA = attrgetter("__pydantic_extra__")
+
 _MARSHAL_VERSION = 0
 """The one whose bytes depend on nothing but the values."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Look:
     """What a message looked like.
 
@@ -109,12 +112,29 @@ class Seen:
 
     def same(self, entries: list[Any]) -> int:
         """How many entries at the beginning of a list look as before."""
+        known = self.looks.index(None) if None in self.looks else len(self.looks)
+        head, looks = entries[:known], cast("list[Look]", self.looks[: min(known, len(entries))])
+        if _all_same(head, looks):
+            return len(head)
         same = 0
-        for entry, look in zip(entries, self.looks, strict=False):
-            if look is None or not look.is_of(entry):
+        for entry, look in zip(head, looks, strict=True):
+            if not look.is_of(entry):
                 break
             same += 1
         return same
+
+
+def _all_same(entries: list[Any], looks: list[Look]) -> bool:
+    """Whether all entries look as before: what `Look.is_of` asks, for a whole list at once, which is the usual case."""
+    try:
+        return (
+            list(map(type, entries)) == [look.kind for look in looks]
+            and [entry.__dict__ for entry in entries] == [look.fields for look in looks]
+            and all(look.is_of(entry) for entry, look in zip(entries, looks, strict=True) if look.others)
+            and not any(map(_EXTRA, entries))
+        )
+    except (AttributeError, ValueError):
+        return False
 
 
 class Entries(Sequence[Part]):
