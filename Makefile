@@ -8,7 +8,7 @@ OTHER_PYTHON ?= $(shell sh scripts/other_python)
 OTHER_VENV := .venv-other
 # What runs on it: all that depends on the SDK's codec. CI runs everything.
 OTHER_TESTS ?= tests/unit/local tests/integration/engine tests/integration/history/test_fidelity.py
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 2
 # Of the tests asked for there may be none that is slow: pytest's status 5.
 on_other = @$(if $(OTHER_PYTHON),$(OTHER_VENV)/bin/pytest $(PYTEST_ARGS) $(1) $(OTHER_TESTS) || [ $$? -eq 5 ],\
 	echo "No second Python (3.12 or 3.13) found: tests run on the default one only.")

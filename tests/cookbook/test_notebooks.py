@@ -13,9 +13,6 @@ from .conftest import COOKBOOK, NO_NETWORK
 
 NOTEBOOKS = sorted(path.name for path in COOKBOOK.glob("*.ipynb"))
 
-# Each notebook is executed once by a test process: by one alone, where there are several.
-pytestmark = pytest.mark.xdist_group("notebooks")
-
 
 def outputs_of(notebook):
     """What each code cell shows: the streams' text, and results in their most readable form."""
