@@ -140,3 +140,18 @@ class WriteError(ServiceError):
         super().__init__(message, api=api, code=code, status=status, request_id=request_id)
         self.failed = tuple(failed)
         self.stored = tuple(stored)
+
+    @classmethod
+    def over(
+        cls, error: ServiceError, message: str, *, failed: Sequence[str] = (), stored: Sequence[str] = ()
+    ) -> WriteError:
+        """What the failure of a request means for the rows of a write, with all that the service said of it."""
+        return cls(
+            message,
+            failed=failed,
+            stored=stored,
+            api=error.api,
+            code=error.code,
+            status=error.status,
+            request_id=error.request_id,
+        )

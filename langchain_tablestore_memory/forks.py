@@ -45,12 +45,9 @@ def _undone(error: WriteError, summary: SessionSummary) -> Program[WriteError]:
             f"what was written of it could not be deleted again ({hindrance}): `stored` names what is in session "
             f"{summary.session_id!r}. Delete that session"
         )
-    return WriteError(
+    return WriteError.over(
+        error,
         f"The conversation was not copied, and {state}. {error}",
         failed=failed,
         stored=stored,
-        api=error.api,
-        code=error.code,
-        status=error.status,
-        request_id=error.request_id,
     )

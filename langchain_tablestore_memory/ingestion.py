@@ -232,14 +232,11 @@ class Ingestion:
         if isinstance(error, EmbeddingError):
             return _caused(EmbeddingError(f"{error} {state}", failed=failed, stored=stored), error.__cause__)
         if isinstance(error, WriteError) or (isinstance(error, ServiceError) and stored):
-            described = WriteError(
+            described = WriteError.over(
+                error,
                 f"{error.__cause__ or error} {state}",
                 failed=failed,
                 stored=stored,
-                api=error.api,
-                code=error.code,
-                status=error.status,
-                request_id=error.request_id,
             )
             return _caused(described, error)
         if stored:

@@ -137,13 +137,10 @@ class SessionSummary:
             yield from program
         except ServiceError as error:
             *messages, session = (row.name for row in rows)
-            raise WriteError(
+            raise WriteError.over(
+                error,
                 f"The messages are stored, but {session} may not count them all: {error} "
                 "Adding the same messages again, or others, sets it right.",
                 failed=[session],
                 stored=messages,
-                api=error.api,
-                code=error.code,
-                status=error.status,
-                request_id=error.request_id,
             ) from error

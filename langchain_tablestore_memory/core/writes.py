@@ -228,13 +228,10 @@ def write_row(row: RowWrite) -> Program[None]:
     except (AuthenticationError, PermissionDeniedError):
         raise
     except ServiceError as error:
-        raise WriteError(
+        raise WriteError.over(
+            error,
             f"It is not known whether {row.name} is stored. {error} Writing it again is harmless.",
             failed=[row.name],
-            api=error.api,
-            code=error.code,
-            status=error.status,
-            request_id=error.request_id,
         ) from error
 
 

@@ -265,13 +265,10 @@ def _write_pieces(pieces: NewPieces, row: RowWrite) -> Program[None]:
     try:
         yield from write_rows(pieces.writes)
     except WriteError as error:
-        raise WriteError(
+        raise WriteError.over(
+            error,
             f"The {row.name} could not be stored, because its pieces could not be written: {error}",
             failed=[row.name],
-            api=error.api,
-            code=error.code,
-            status=error.status,
-            request_id=error.request_id,
         ) from error
 
 
