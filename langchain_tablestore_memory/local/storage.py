@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -251,9 +252,9 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # Before anything is changed: the file may be another program's.
-        self._is_new(connection)
+        self._check(connection)
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        _keep_log(connection)
         connection.execute(f"PRAGMA synchronous = {self._durability}")
         # On macOS a plain fsync leaves data in the drive's cache; elsewhere this changes nothing.
         connection.execute("PRAGMA fullfsync = ON")
@@ -264,6 +265,12 @@ class Database:
         if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT_VERSION:
             # Earlier versions of the package cannot read what this one may write.
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.execute("COMMIT")
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        # In one transaction: between two statements of their own another process may make the file ours.
+        connection.execute("BEGIN")
+        self._is_new(connection)
         connection.execute("COMMIT")
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
@@ -356,6 +363,20 @@ def _connect(target: str) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=1024,
     )
+
+
+def _keep_log(connection: sqlite3.Connection) -> None:
+    # Only to change the mode of its journal SQLite does not wait until the file is free.
+    give_up = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:

@@ -186,13 +186,13 @@ with connect("local:" + sys.argv[1]) as connection:
     store.put_session(Session("u1", sys.argv[2], 1))
     store.put_message(Message("c1", sys.argv[2], 1))
 """
-    processes = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path), f"p{number}"], stderr=subprocess.PIPE)
-        for number in range(3)
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (0, b"")
+    def run(session_id):
+        command = [sys.executable, "-c", program, str(tmp_path), session_id]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False)
+
+    with ThreadPoolExecutor() as pool:
+        for done in pool.map(run, ("p0", "p1", "p2")):
+            assert (done.returncode, done.stderr) == (0, b"")
     with connect(f"local:{tmp_path}") as connection:
         store = MemoryStore(connection)
         assert [s.session_id for s in store.list_recent_sessions("u1")] == ["p2", "p1", "p0"]

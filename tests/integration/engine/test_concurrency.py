@@ -197,12 +197,11 @@ def start(task, folder, *arguments):
 
 
 def outputs(processes):
-    found = []
-    for process in processes:
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        found.append(out)
-    return found
+    # All have ended before the first is judged: a process left behind would trouble the tests that follow.
+    ended = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+    for _, err, status in ended:
+        assert status == 0, err
+    return [out for out, _, _ in ended]
 
 
 class TestFolders:

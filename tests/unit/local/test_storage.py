@@ -8,6 +8,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,16 +39,25 @@ def engine(path):
     engine.close()
 
 
-def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Starts a program that finds the helpers of these tests."""
+@pytest.fixture
+def run_python():
+    """Starts programs that find the helpers of these tests."""
     places = [str(Path(__file__).parent), *sys.path]
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with ExitStack() as stack:
+
+        def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 class TestFile:
@@ -66,6 +77,20 @@ class TestFile:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert connection.execute("PRAGMA synchronous").fetchone() == ({"full": 2, "normal": 1}[durability],)
         engine.close()
+
+    def test_is_made_by_many_at_once(self, tmp_path):
+        """Each either makes the file or finds it made; nobody takes it for another program's, or for busy."""
+        start = threading.Barrier(4)
+
+        def open_it(path):
+            start.wait()
+            Engine(path, durability="normal").close()
+
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(30):
+                path = tmp_path / str(number) / "instance.sqlite3"
+                for opened in [pool.submit(open_it, path) for _ in range(4)]:
+                    opened.result()
 
     def test_closed(self, engine):
         create(engine)
@@ -239,7 +264,7 @@ class TestProcesses:
         engine.close()
     """
 
-    def test_write_one_file_at_a_time(self, engine, path):
+    def test_write_one_file_at_a_time(self, engine, path, run_python):
         create(engine, index="i")
         writers = [run_python(self.WRITER, path, f"w{index}", 100) for index in range(3)]
         for writer in writers:
@@ -250,7 +275,7 @@ class TestProcesses:
         bounds = ([("p", bound), ("d", bound), ("n", bound)] for bound in (INF_MIN, INF_MAX))
         assert len(scan(engine, *bounds, "i")) == 300
 
-    def test_open_a_new_file_at_once(self, path):
+    def test_open_a_new_file_at_once(self, path, run_python):
         code = """
             import sys
             from pathlib import Path
@@ -263,7 +288,7 @@ class TestProcesses:
             assert started.returncode == 0, errors
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-    def test_a_forked_child_has_connections_of_its_own(self, path):
+    def test_a_forked_child_has_connections_of_its_own(self, path, run_python):
         code = """
             import os, sys
             from pathlib import Path
