@@ -186,6 +186,7 @@ with connect("local:" + sys.argv[1]) as connection:
     store.put_session(Session("u1", sys.argv[2], 1))
     store.put_message(Message("c1", sys.argv[2], 1))
 """
+
     def run(session_id):
         command = [sys.executable, "-c", program, str(tmp_path), session_id]
         return subprocess.run(command, capture_output=True, timeout=60, check=False)
