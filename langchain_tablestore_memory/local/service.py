@@ -11,7 +11,6 @@ import secrets
 import sqlite3
 import threading
 import time
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -19,7 +18,7 @@ from tablestore.protobuf import table_store_pb2
 
 from langchain_tablestore_memory.local.engine import Engine
 from langchain_tablestore_memory.local.errors import RequestError, StorageError
-from langchain_tablestore_memory.local.signing import Authenticator, SigningKey, content_md5
+from langchain_tablestore_memory.local.signing import Authenticator, SigningKey, content_md5, format_second
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,7 +195,7 @@ def response_headers(body: bytes) -> dict[str, str]:
     return {
         "x-ots-contentmd5": content_md5(body),
         "x-ots-contenttype": "protocol buffer",
-        "x-ots-date": f"{_format_second(second)}.{fraction:06d}Z",
+        "x-ots-date": f"{format_second(second)}.{fraction:06d}Z",
         "x-ots-requestid": (
             f"{moment[:8]}-{moment[8:12]}-{moment[12:]}-{_REQUEST_ID_SUFFIX[:4]}-{_REQUEST_ID_SUFFIX[4:]}{number:08x}"
         ),
@@ -221,11 +220,6 @@ def error_body(error: RequestError, *, as_json: bool = False) -> bytes:
 def _file_name(instance_name: str) -> str:
     """The file of an instance. Some file systems take two names for one that differ in case, so capitals are marked."""
     return _CAPITAL.sub(lambda capital: "_" + capital[0].lower(), instance_name) + ".sqlite3"
-
-
-@lru_cache(maxsize=4)
-def _format_second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _prepare_folder(folder: Path) -> Path:

@@ -109,7 +109,7 @@ class Authenticator:
             )
         if headers["x-ots-accesskeyid"].strip() != self._access_key_id:
             raise RequestError(403, "OTSAuthFailed", "The AccessKeyID does not exist.")
-        text = _text_to_sign(uri, query, headers)
+        text = request_text(uri, query, headers)
         if is_v4:
             key = self._key_v4(_sign_date(headers["x-ots-signdate"].strip()), headers["x-ots-signregion"].strip())
             expected, given = key.sign_v4(text + "ots"), headers[_SIGNATURE_V4]
@@ -143,10 +143,16 @@ def content_md5(body: bytes) -> str:
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
 
 
-def _text_to_sign(uri: str, query: str, headers: Mapping[str, str]) -> str:
+def request_text(uri: str, query: str, headers: Mapping[str, str]) -> str:
     """What the signature of a request covers."""
     sorted_query = urlencode(sorted(parse_qsl(query))) if query else ""
     return f"{uri}\nPOST\n{sorted_query}\n{_header_lines(headers)}\n"
+
+
+@lru_cache(maxsize=4)
+def format_second(second: int) -> str:
+    """A second since 1970 as the beginning of an ``x-ots-date``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _header_lines(headers: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from langchain_tablestore_memory.errors import InvalidArgumentError, StoredDataE
 
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 
-_LEAST_COMPRESSED = 2048
+_LEAST_COMPRESSED = 4096
 """Bytes below which compressing does not pay: the service counts what is written and read in units of 4 KB."""
 
 _LEVEL = 1

@@ -12,6 +12,7 @@ from tablestore.auth import RequestContext, SignV2, SignV4
 from tablestore.credentials import Credentials
 from tablestore.protocol import OTSProtocol
 
+from langchain_tablestore_memory.local import Tablestore, ots_client
 from langchain_tablestore_memory.local.errors import RequestError
 from langchain_tablestore_memory.local.signing import Authenticator, content_md5
 
@@ -218,3 +219,26 @@ def test_an_access_key_that_no_header_can_carry_is_refused(access_key_id, secret
 
 def test_the_md5_of_a_body_is_what_the_sdk_expects():
     assert content_md5(b"") == "1B2M2Y8AsgTpgAmY7PhCfg=="
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"access_key_id": "other", "access_key_secret": "密钥"},
+        {"sts_token": "token"},
+        {"extra_headers": {"x-ots-trace": "7"}},
+        {"region": "cn-hangzhou"},
+    ],
+    ids=lambda options: next(iter(options), "plain"),
+)
+def test_clients_in_the_same_process_send_the_headers_of_the_sdk(options):
+    client = ots_client(Tablestore(None), **options)
+
+    def headers(protocol):
+        context = RequestContext(client.credentials_provider.get_credentials())
+        return protocol._make_request_headers(client.protocol, b"body", "/GetRow", client._signer, context)
+
+    before, theirs, after = headers(type(client.protocol)), headers(OTSProtocol), headers(type(client.protocol))
+    # A second may end between two of them.
+    assert theirs in (before, after)
