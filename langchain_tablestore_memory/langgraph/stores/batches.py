@@ -16,9 +16,7 @@ from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.vectors import encode_vector
 from langchain_tablestore_memory.core.writes import RowWrite
 from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
-from langchain_tablestore_memory.langgraph.stores.clock import StoreClock
 from langchain_tablestore_memory.langgraph.stores.filters import ItemFilter
-from langchain_tablestore_memory.langgraph.stores.index import ItemIndex
 from langchain_tablestore_memory.langgraph.stores.items import Identity, NewItem, StoredItem, item_name, new_put
 from langchain_tablestore_memory.langgraph.stores.namespaces import (
     Listing,
@@ -26,6 +24,7 @@ from langchain_tablestore_memory.langgraph.stores.namespaces import (
     check_namespace,
     check_number,
 )
+from langchain_tablestore_memory.langgraph.stores.parts import StoreParts, check_hybrid
 from langchain_tablestore_memory.langgraph.stores.searches import (
     Found,
     ItemQuery,
@@ -33,32 +32,10 @@ from langchain_tablestore_memory.langgraph.stores.searches import (
     SearchType,
     check_search_type,
 )
-from langchain_tablestore_memory.langgraph.stores.table import ItemTable
-from langchain_tablestore_memory.langgraph.stores.ttl import Lifetimes, check_lifetime
+from langchain_tablestore_memory.langgraph.stores.ttl import check_lifetime
 
 if TYPE_CHECKING:
     from langchain_tablestore_memory.embedders import Vector
-
-
-@dataclass(frozen=True, slots=True)
-class StoreParts:
-    """What a store is made of.
-
-    Attributes:
-        table: The table.
-        index: Its search index, where searches take a query.
-        lifetimes: How long items last.
-        hybrid: How a hybrid search combines the two, where nothing else is said.
-        search_type: How searches with a query search, where nothing else is said.
-        clock: The clock.
-    """
-
-    table: ItemTable
-    index: ItemIndex | None
-    lifetimes: Lifetimes
-    hybrid: HybridSettings
-    search_type: SearchType | None
-    clock: StoreClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,16 +292,3 @@ def _check_dimension(vectors: Sequence[Vector], dimension: int) -> None:
                 f"The embedding model returned a vector of {vector.size} dimensions; this store has {dimension}. Use "
                 "the model that it was made for, or another table."
             )
-
-
-def check_hybrid(settings: Any) -> HybridSettings:
-    """How a hybrid search combines the two.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    if settings is None:
-        return HybridSettings()
-    if not isinstance(settings, HybridSettings):
-        raise InvalidArgumentError(f"hybrid is a {type(settings).__name__}. Give HybridSettings(...).")
-    return settings

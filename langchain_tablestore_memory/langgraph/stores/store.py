@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -28,7 +27,6 @@ from langgraph.store.base import (
 from tablestore import AnalyzerType
 
 from langchain_tablestore_memory.connection import Connection
-from langchain_tablestore_memory.core.checks import check_count
 from langchain_tablestore_memory.core.hybrid import HybridSettings
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program
@@ -40,14 +38,11 @@ from langchain_tablestore_memory.core.search_index import (
     ensure_search_index,
     wait_until_synced,
 )
-from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
-from langchain_tablestore_memory.langgraph.stores.batches import Batch, StoreParts, check_hybrid
-from langchain_tablestore_memory.langgraph.stores.clock import StoreClock
-from langchain_tablestore_memory.langgraph.stores.index import ItemIndex
+from langchain_tablestore_memory.errors import InvalidArgumentError
+from langchain_tablestore_memory.langgraph.stores.batches import Batch
 from langchain_tablestore_memory.langgraph.stores.namespaces import Namespace
-from langchain_tablestore_memory.langgraph.stores.searches import SearchType, check_search_type
-from langchain_tablestore_memory.langgraph.stores.table import ItemTable
-from langchain_tablestore_memory.langgraph.stores.texts import TextSettings
+from langchain_tablestore_memory.langgraph.stores.parts import StoreParts
+from langchain_tablestore_memory.langgraph.stores.searches import SearchType
 from langchain_tablestore_memory.langgraph.stores.ttl import Lifetimes, Sweeper
 
 if TYPE_CHECKING:
@@ -56,9 +51,6 @@ if TYPE_CHECKING:
     import tablestore
 
     from langchain_tablestore_memory.core.search_fields import Filterable
-
-_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
-"""Names of up to 255 characters are allowed; those of the indexes are made of it."""
 
 
 class TablestoreStore(BaseStore):
@@ -157,37 +149,20 @@ class TablestoreStore(BaseStore):
         clock: Callable[[], int] = microseconds_timestamp,
     ) -> None:
         self._connection = Connection.of(connection)
-        lifetimes = Lifetimes.of(ttl)
-        self.ttl_config = None if ttl is None else ttl.copy()
-        table = ItemTable(self._connection, _checked_name(table_name))
-        batch_size = check_count(embedding_batch_size, "embedding_batch_size")
-        texts = None if index is None else TextSettings.of(index, batch_size)
-        searched = None
-        if texts is not None:
-            searched = ItemIndex(
-                self._connection,
-                table.schema,
-                texts,
-                filterable=filterable,
-                name=search_index_name,
-                analyzer=analyzer,
-            )
-        else:
-            given = {"filterable": filterable, "search_type": search_type, "search_index_name": search_index_name}
-            useless = [name for name, value in given.items() if value is not None]
-            if useless:
-                raise ConfigurationError(
-                    f'{", ".join(useless)} needs an index. Give index={{"fields": ["text"]}} for searches by words, '
-                    'and "embed" in it for searches by meaning.'
-                )
-        self._parts = StoreParts(
-            table,
-            searched,
-            lifetimes,
-            check_hybrid(hybrid),
-            None if texts is None else check_search_type(search_type, by_meaning=texts.embedder is not None),
-            StoreClock(clock),
+        self._parts = StoreParts.of(
+            self._connection,
+            index=index,
+            ttl=ttl,
+            table_name=table_name,
+            filterable=filterable,
+            search_type=search_type,
+            hybrid=hybrid,
+            search_index_name=search_index_name,
+            analyzer=analyzer,
+            embedding_batch_size=embedding_batch_size,
+            clock=clock,
         )
+        self.ttl_config = None if ttl is None else ttl.copy()
         self._sweeper = Sweeper(self.sweep_ttl, self.asweep_ttl)
 
     @property
@@ -493,12 +468,3 @@ def _only(results: Program[list[Result]]) -> Program[Any]:
     """The one result of a batch of one operation."""
     [result] = yield from results
     return result
-
-
-def _checked_name(table_name: Any) -> str:
-    if not isinstance(table_name, str) or not _TABLE_NAME.fullmatch(table_name):
-        raise ConfigurationError(
-            f"table_name is {table_name!r}. Names begin with a letter or underscore and hold letters, digits and "
-            "underscores, 1 to 240 of them."
-        )
-    return table_name
