@@ -75,6 +75,7 @@ class SearchIndexSchema:
         declared: Its fields.
         routing: The key columns by which it is partitioned, where it has to be made.
         optional: Fields that an index which exists may lack.
+        advice: What has to be done, besides, where an index that exists lacks a field or has another; for errors.
     """
 
     table: TableSchema
@@ -82,6 +83,7 @@ class SearchIndexSchema:
     declared: tuple[FieldSchema, ...] = field(compare=False)
     routing: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    advice: str = field(default="", compare=False)
     signature: tuple[Any, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -293,7 +295,10 @@ def _difference(schema: SearchIndexSchema, index: SearchIndex, existing: Mapping
         # Whoever opens it without tenants would be shown the rows of all of them.
         owners = ", ".join(schema.routing)
         return f"is not partitioned by {owners}: its rows have no owners. Keep documents of tenants in another table."
-    another = "Give another search_index_name: a second index is then built over the rows that exist."
+    another = (
+        "Give another search_index_name: a second index is then built over the rows that exist."
+        f"{schema.advice and ' '}{schema.advice}"
+    )
     for wanted in schema.declared:
         name = wanted.field_name
         found = existing.get(name)

@@ -52,6 +52,9 @@ T = TypeVar("T")
 MAX_INDEXED_KEY_BYTES = 1000 - 40
 """Bytes of namespace and key: the service indexes rows whose key columns have up to 1000 together."""
 
+_ADVICE = "Items that were put before the field was declared have to be put again to be found by it."
+"""What is in a value has a column only where it is declared: a new index finds nothing in rows that exist."""
+
 _FIELD_PREFIX = "field_"
 _MAX_COLUMN_NAME = 255
 _NO_COLUMN_CHARACTER = re.compile(r"[^A-Za-z0-9]")
@@ -212,7 +215,7 @@ class ItemIndex:
         ]
         if dimension is not None:
             fields.append(vector_field(EMBEDDING, dimension, "cosine"))
-        return SearchIndexSchema(self._table, self._name, (*fields, *self._declared))
+        return SearchIndexSchema(self._table, self._name, (*fields, *self._declared), advice=_ADVICE)
 
 
 def _check_name(name: Any) -> None:

@@ -374,6 +374,21 @@ async def test_other_dimensions_than_before(open_store, engine):
     assert engine.writes == []
 
 
+async def test_a_field_that_is_declared_later(open_store, engine):
+    """A second index is built over rows that exist, and these have no column of the field. That is said, and is so."""
+    store = open_store(index={"fields": ["text"]})
+    await store.put(NS, "before", {"text": "tea", "year": 2024})
+    wider = {"index": {"fields": ["text"]}, "filterable": {"year": int}}
+    with pytest.raises(SchemaMismatchError, match=r"search_index_name.* put again"):
+        await open_store(**wider).put(NS, "after", {"text": "tea", "year": 2024})
+    other = open_store(**wider, search_index_name="years")
+    await other.put(NS, "after", {"text": "tea", "year": 2024})
+    for filter_, expected in ((None, ["before", "after"]), ({"year": 2024}, ["after"])):
+        assert sorted(keys_of(await other.search(NS, query="tea", filter=filter_))) == sorted(expected)
+    await other.put(NS, "before", (await other.get(NS, "before")).value)
+    assert len(await other.search(NS, query="tea", filter={"year": 2024})) == 2
+
+
 async def test_the_model_says_its_dimension(open_store):
     """LangGraph's `dims` may be left out."""
     store = open_store(index={"embed": TopicEmbeddings(), "fields": ["text"]})
