@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
@@ -48,7 +49,7 @@ class OfflineChatModel(BaseChatModel):
     in the language of the question. It also finds the sentence of a system message that answers a question, and tells
     where it is from if its line begins with a label such as ``[tea.md]``; counts and quotes the conversation; and calls
     tools whose description fits. To everything else it answers what it is and how to use a real model. The same
-    messages always get the same answer.
+    messages always get the same answer; only a tool call has an id of its own each time, as with any model.
 
     Example:
         ```python
@@ -195,7 +196,7 @@ def _call(
             raise ValueError(f"tool_choice is {choice!r}, which is none of the tools. Give the name of one of them.")
     elif choice in {None, "auto"} and best < _LEAST_SHARED_WORDS:
         return None
-    return {"name": function["name"], "args": _arguments(text, function), "id": f"call_{len(messages)}"}
+    return {"name": function["name"], "args": _arguments(text, function), "id": f"call_{uuid.uuid4().hex}"}
 
 
 def _fit(text: str, function: dict[str, Any]) -> int:

@@ -448,7 +448,12 @@ def test_streamed_tool_calls_add_up(model):
     question = "current weather of the city of Hangzhou"
     _, total = streamed(list(model.bind_tools(TOOLS).stream(question)))
     (call,) = model.bind_tools(TOOLS).invoke(question).tool_calls
-    assert total.tool_calls == [call]
+    assert total.tool_calls == [call | {"id": total.tool_calls[0]["id"]}]
+
+
+def test_each_tool_call_has_an_id_of_its_own(model):
+    ids = {model.bind_tools(TOOLS).invoke("What is the weather in Hangzhou?").tool_calls[0]["id"] for _ in range(3)}
+    assert len(ids) == 3
 
 
 @pytest.mark.parametrize(
