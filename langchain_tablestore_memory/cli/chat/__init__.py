@@ -84,7 +84,8 @@ def _open_knowledge(connection: Connection, folder: Path | None, recall: Recall,
     """The knowledge in a folder, brought up to date with it."""
     if folder is None:
         return None
-    from langchain_tablestore_memory.cli.chat.knowledge import Knowledge, text_files
+    from langchain_tablestore_memory.cli.chat.folder import LeftOut, text_files
+    from langchain_tablestore_memory.cli.chat.knowledge import Knowledge
 
     try:
         folder = folder.expanduser().absolute()
@@ -92,11 +93,12 @@ def _open_knowledge(connection: Connection, folder: Path | None, recall: Recall,
         raise ConfigurationError(
             f"The folder {folder} has no place ({error}). Pass --knowledge another one."
         ) from error
-    files = text_files(folder)
+    left_out = LeftOut()
+    files = text_files(folder, left_out)
     knowledge = Knowledge(connection, folder, recall)
     with screen.progress(f"Reading {folder.name}", len(files)) as tell:
-        changes = knowledge.update(files, tell)
-    for refused in changes.refused:
-        screen.greet(refused)
+        changes = knowledge.update(files, left_out, tell)
+    for line in left_out:
+        screen.greet(line)
     screen.greet(f"Knowledge from {folder}: {changes}.")
     return knowledge

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_core.documents import Document
 
+from langchain_tablestore_memory.cli.chat.folder import LeftOut, TextFile, read_text
 from langchain_tablestore_memory.core.knowledge import KnowledgeStore
-from langchain_tablestore_memory.errors import ConfigurationError
 from langchain_tablestore_memory.vectorstores import TablestoreVectorStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_tablestore_memory.cli.chat.models import Recall
     from langchain_tablestore_memory.connection import Connection
 
 TABLE = "chat_knowledge"
-SUFFIXES = frozenset({".txt", ".text", ".md", ".markdown"})
 
 _FIELDS: Mapping[str, type] = {"source": str, "passage": int}
 _PASSAGE = 1000
@@ -54,31 +53,14 @@ class Changes:
         indexed: Files that were new or had changed.
         unchanged: Files that were left alone.
         removed: Files that are no more.
-        refused: What could not be read, and why.
     """
 
     indexed: int = 0
     unchanged: int = 0
     removed: int = 0
-    refused: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"{self.indexed} indexed, {self.unchanged} unchanged, {self.removed} removed"
-
-
-@dataclass(frozen=True, slots=True)
-class TextFile:
-    """A file that was read.
-
-    Attributes:
-        source: Its name, relative to the folder.
-        text: What it says.
-        digest: What tells whether it has changed.
-    """
-
-    source: str
-    text: str
-    digest: str
 
 
 class Knowledge:
@@ -108,11 +90,12 @@ class Knowledge:
             connection, recall.dimension, enable_multi_tenant=True, table_name=table, filterable=_FIELDS
         )
 
-    def update(self, files: Sequence[Path], tell: Callable[[int], None]) -> Changes:
+    def update(self, files: Sequence[Path], left_out: LeftOut, tell: Callable[[int], None]) -> Changes:
         """Bring the passages up to date with the folder.
 
         Args:
             files: Its files.
+            left_out: Told of those that cannot be read.
             tell: Told of so many more files that are done.
 
         Raises:
@@ -126,15 +109,14 @@ class Knowledge:
         for path in files:
             source = path.relative_to(self._folder).as_posix()
             was = known.pop(source, None)
-            file = read_text(path, source)
-            if isinstance(file, TextFile) and was == file.digest:
+            file = read_text(path, source, left_out)
+            if file is not None and was == file.digest:
                 changes.unchanged += 1
                 tell(1)
                 continue
             if was is not None:
                 self._remove(source)
-            if isinstance(file, str):
-                changes.refused.append(file)
+            if file is None:
                 tell(1)
                 continue
             changes.indexed += 1
@@ -176,54 +158,6 @@ class Knowledge:
 
     def _remove(self, source: str) -> None:
         self._store.delete(filter={"source": source})
-
-
-def text_files(folder: Path) -> Sequence[Path]:
-    """The text and Markdown files of a folder and those in it, in order. Hidden ones are left out.
-
-    Raises:
-        ConfigurationError: It is no folder, cannot be read, or holds no such file.
-    """
-    if not folder.is_dir():
-        kind = "is a file" if folder.exists() else "does not exist"
-        raise ConfigurationError(f"The folder {folder} {kind}. Pass --knowledge a folder of text and Markdown files.")
-
-    def refuse(error: OSError) -> None:
-        raise ConfigurationError(
-            f"The folder {error.filename} cannot be read ({error.strerror or error}). Grant access to it, or pass "
-            "--knowledge another one."
-        ) from error
-
-    files = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    files = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
-    if not files:
-        raise ConfigurationError(
-            f"The folder {folder} holds no file that ends with {', '.join(sorted(SUFFIXES))}. Pass --knowledge another "
-            "one."
-        )
-    return files
-
-
-def read_text(path: Path, source: str) -> TextFile | str:
-    """Read a file.
-
-    Returns:
-        The file; or why it is left out, in one line.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return f"{source} cannot be read ({error.strerror or error}) and is left out."
-    if b"\0" in content:
-        return f"{source} is a binary file and is left out."
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return f"{source} is no UTF-8 text (byte {error.start}) and is left out. Save it as UTF-8."
-    return TextFile(source, text, hashlib.sha256(content).hexdigest())
 
 
 def passages(text: str) -> Iterator[str]:

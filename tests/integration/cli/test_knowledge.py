@@ -7,7 +7,8 @@ import os
 import pytest
 from langchain_core.embeddings import Embeddings
 
-from langchain_tablestore_memory.cli.chat.knowledge import Knowledge, text_files
+from langchain_tablestore_memory.cli.chat.folder import LeftOut, text_files
+from langchain_tablestore_memory.cli.chat.knowledge import Knowledge
 from langchain_tablestore_memory.cli.chat.models import BY_WORDS, Recall
 from langchain_tablestore_memory.errors import ConfigurationError, EmbeddingError
 
@@ -60,8 +61,9 @@ def index(connection, folder, embeddings):
         knowledge = Knowledge(connection, of, recall)
         steps = []
         embeddings.embedded.clear()
-        changes = knowledge.update(text_files(of), steps.append)
-        assert sum(steps) == len(text_files(of))
+        files = text_files(of, LeftOut())
+        changes = knowledge.update(files, LeftOut(), steps.append)
+        assert sum(steps) == len(files)
         return knowledge, changes, list(embeddings.embedded)
 
     return index
@@ -111,15 +113,37 @@ def test_long_files_are_cut_and_shrink_again(index, folder):
     assert [text for source, text in knowledge.search("Paragraph word") if source == "long.md"] == ["Paragraph alone."]
 
 
-def test_what_is_no_text_is_left_out_and_told_in_a_line(index, folder):
-    (folder / "binary.txt").write_bytes(b"abc\0def")
+def test_what_is_left_out_is_told_in_a_line_of_each_kind(connection, folder, embeddings):
+    for number in range(7):
+        (folder / f"p{number}.pdf").write_bytes(b"%PDF")
+    (folder / "sub" / "SCAN.PDF").write_bytes(b"%PDF")
+    (folder / "LICENSE").write_text("No rights.", "utf-8")
+    for name in ("binary.txt", "sub/other.txt"):
+        (folder / name).write_bytes(b"abc\0def")
     (folder / "latin.md").write_bytes("café".encode("latin-1"))
-    _, changes, embedded = index()
-    assert changes.refused == [
-        "binary.txt is a binary file and is left out.",
-        "latin.md is no UTF-8 text (byte 3) and is left out. Save it as UTF-8.",
+    (folder / "gone.md").symlink_to(folder / "nowhere.md")
+    (folder / "link").symlink_to(folder / "sub")
+    (folder / ".draft.md").write_text("Hidden.", "utf-8")
+    os.mkfifo(folder / "pipe.md")
+    with open(os.path.join(os.fsencode(folder), b"\xff.md"), "wb"):  # noqa: PTH118, PTH123 - no text
+        pass
+    left_out = LeftOut()
+    knowledge = Knowledge(connection, folder, Recall(embeddings, 26, None, "counting"))
+    changes = knowledge.update(text_files(folder, left_out), left_out, lambda _: None)
+    assert changes.indexed == 2
+    read = "only .markdown, .md, .text, .txt"
+    assert sorted(left_out) == [
+        "Left out: .draft.md, sub/.hidden (hidden).",
+        f"Left out: LICENSE (a file without an ending is not read, {read}).",
+        "Left out: binary.txt, sub/other.txt (a binary file).",
+        "Left out: gone.md (cannot be read: No such file or directory).",
+        "Left out: latin.md (no UTF-8 text; save it as UTF-8).",
+        "Left out: link (a link to a folder; links are not followed).",
+        f"Left out: p0.pdf, p1.pdf, p2.pdf, p3.pdf, p4.pdf and 3 more (.pdf files are not read, {read}).",
+        f"Left out: picture.png (.png files are not read, {read}).",
+        "Left out: pipe.md (no regular file).",
+        "Left out: \udcff.md (the name is no UTF-8 text; rename it).",
     ]
-    assert changes.indexed == len(embedded) == 2
 
 
 def test_a_byte_order_mark_and_chinese_are_read(index, folder):
@@ -163,7 +187,7 @@ def test_a_folder_that_cannot_be_used_is_refused(tmp_path):
     empty.mkdir()
     for path, words in ((tmp_path / "nowhere", "does not exist"), (file, "is a file"), (empty, "holds no file")):
         with pytest.raises(ConfigurationError, match=words):
-            text_files(path)
+            text_files(path, LeftOut())
 
 
 def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
@@ -173,12 +197,7 @@ def test_a_folder_that_cannot_be_read_is_refused(tmp_path, monkeypatch):
     # Permissions do not keep out the user that tests may run as.
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(ConfigurationError, match=r"cannot be read \(Permission denied\)"):
-        text_files(tmp_path)
-
-
-def test_a_file_that_cannot_be_read_is_left_out(index, folder):
-    (folder / "gone.md").symlink_to(folder / "nowhere.md")
-    assert index()[1].indexed == 2
+        text_files(tmp_path, LeftOut())
 
 
 def test_the_command_indexes_a_folder_before_it_chats(run, folder, tmp_path):
@@ -187,7 +206,8 @@ def test_the_command_indexes_a_folder_before_it_chats(run, folder, tmp_path):
     done = run(*arguments, typed="When does the office open?")
     assert (done.status, done.errors) == (0, [])
     assert f"Knowledge from {folder}: 2 indexed, 0 unchanged, 0 removed." in done.err
-    assert "binary.txt is a binary file and is left out.\n" in done.err
+    assert "Left out: binary.txt (a binary file).\n" in done.err
+    assert "Left out: picture.png (.png files are not read, only .markdown, .md, .text, .txt).\n" in done.err
     assert done.out.splitlines()[0] == "[Knowledge] sub/office.TXT: The office opens at nine."
     assert "nine" in done.out.splitlines()[1]
     assert "0 indexed, 2 unchanged, 0 removed" in run(*arguments, typed="").err
@@ -200,7 +220,7 @@ def test_offline_embeddings_find_what_is_meant(connection, folder):
 
     (folder / "zh.md").write_text("办公室早上九点开门。", "utf-8")
     knowledge = Knowledge(connection, folder, choose_recall("offline"))
-    knowledge.update(text_files(folder), lambda _: None)
+    knowledge.update(text_files(folder, LeftOut()), LeftOut(), lambda _: None)
     assert set(sources(knowledge, "At what time can I come to work?")) <= {"sub/office.TXT", "zh.md"}
     assert sources(knowledge, "Which green teas are there?")[0] == "tea.md"
     assert sources(knowledge, "How far is the moon?") == []
