@@ -174,6 +174,11 @@ __all__ = [
     "microseconds_timestamp",
 ]
 
+if not TYPE_CHECKING:
+    # `import *`, help() and inspect.getmembers() touch whatever is listed, and end where a name cannot be touched.
+    _lacking = {module for module, package in _NEEDED_BY.items() if importlib.util.find_spec(package) is None}
+    __all__ = [name for name in __all__ if _HOMES.get(name) not in _lacking]
+
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
@@ -185,6 +190,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    # help() and inspect.getmembers() touch whatever is listed, and end where a name cannot be touched.
-    lacking = {module for module, package in _NEEDED_BY.items() if importlib.util.find_spec(package) is None}
-    return sorted({*globals(), *(name for name in __all__ if _HOMES.get(name) not in lacking)})
+    return sorted({*globals(), *__all__})

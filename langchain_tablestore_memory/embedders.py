@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_tablestore_memory.core.programs import Outside, Program, Together
 from langchain_tablestore_memory.core.vectors import check_vector
-from langchain_tablestore_memory.errors import EmbeddingError, InvalidArgumentError
+from langchain_tablestore_memory.errors import ConfigurationError, EmbeddingError, InvalidArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 _PROBE = "How many numbers does an embedding have?"
+
+
+def check_model(embedding: Any) -> None:
+    """Check an embedding model, or None for none.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if embedding is None or (hasattr(embedding, "embed_documents") and hasattr(embedding, "embed_query")):
+        return
+    raise ConfigurationError(
+        f"embedding is a {type(embedding).__name__}. Give an embedding model of LangChain, or None. "
+        "A connection is given as connection=..."
+    )
 
 
 @dataclass(frozen=True, slots=True)

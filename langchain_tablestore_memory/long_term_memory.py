@@ -42,7 +42,7 @@ from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import Program, Together
 from langchain_tablestore_memory.core.records import MetadataFilter, microseconds_timestamp
 from langchain_tablestore_memory.core.search_index import existing_dimension
-from langchain_tablestore_memory.embedders import Embedder
+from langchain_tablestore_memory.embedders import Embedder, check_model
 from langchain_tablestore_memory.errors import (
     ConfigurationError,
     InvalidArgumentError,
@@ -135,6 +135,7 @@ class LongTermMemory:
         embedding_batch_size: int = 64,
         clock: Callable[[], int] = microseconds_timestamp,
     ) -> None:
+        check_model(embedding)
         self._connection = Connection.of(connection)
         self._embedder = (
             None

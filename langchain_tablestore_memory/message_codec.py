@@ -210,7 +210,7 @@ def _class_called(name: Any, message_type: Any, types: Collection[type]) -> type
             return allowed
     if isinstance(name, str) and name in _CORE_CLASSES:
         return _CORE_CLASSES[name]
-    raise StoredDataError("its class is not one of langchain-core's. Pass the class in `types`.")
+    raise StoredDataError("its class is not one of langchain-core's. Pass the class in `artifact_types`.")
 
 
 def _is_core(cls: type) -> bool:
@@ -231,7 +231,7 @@ def _stored_class(message: BaseMessage, types: Collection[type]) -> type[BaseMes
     if lost:
         raise InvalidArgumentError(
             f"the {cls.__name__} would lose {lost} if it were stored as {core.__name__}. "
-            f"Allow its class by types=[{cls.__name__}]."
+            f"Allow its class by artifact_types=[{cls.__name__}]."
         )
     return core
 

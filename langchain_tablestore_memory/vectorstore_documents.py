@@ -16,6 +16,7 @@ from langchain_tablestore_memory.core.documents import Document as Record
 from langchain_tablestore_memory.core.operations import operation
 from langchain_tablestore_memory.core.programs import TOGETHER_LIMIT, Program
 from langchain_tablestore_memory.core.records import MetadataFilter
+from langchain_tablestore_memory.embedders import check_model
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.ingestion import (
     Batching,
@@ -59,6 +60,7 @@ class VectorStoreDocuments(VectorStore):
         concurrency: int = 4,
         relevance_score_fn: Callable[[float], float] | None = None,
     ) -> None:
+        check_model(embedding)
         self._connection = Connection.of(connection)
         self._tenant_id = None if tenant_id is None else check_id(tenant_id, "tenant_id")
         self._relevance_score_fn = relevance_score_fn

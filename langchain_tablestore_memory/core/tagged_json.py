@@ -156,7 +156,7 @@ def _refusal(error: _RefusedError, name: str, *, allow_types: bool) -> InvalidAr
     else:
         advice = "Convert it to text, numbers, bytes, lists and dicts"
     if allow_types and is_restorable(cls):
-        advice += f", or allow its class by types=[{cls.__name__}]"
+        advice += f", or allow its class by artifact_types=[{cls.__name__}]"
     return InvalidArgumentError(
         f"{where} is of type {cls.__module__}.{cls.__qualname__}, which cannot be stored exactly. {advice}."
     )
@@ -413,7 +413,8 @@ class _Unpacker:
         if cls is None:
             shown = label if re.fullmatch(r"[\w.:<>\[\], ]{1,200}", label) else "an unreadable name"
             raise StoredDataError(
-                f"holds an object of the class {shown}, which is not among the allowed ones. Pass the class in `types`."
+                f"holds an object of the class {shown}, which is not among the allowed ones. "
+                "Pass the class in `artifact_types`."
             )
         return cls
 

@@ -30,7 +30,8 @@ def test_the_extra_is_named(name, package):
 def test_the_rest_needs_none_of_them():
     code = (
         "import sys; sys.modules['langgraph'] = sys.modules['langchain'] = None\n"
-        "from langchain_tablestore_memory import LongTermMemory, TablestoreChatMessageHistory, TablestoreVectorStore"
+        "from langchain_tablestore_memory import *\n"
+        "print(LongTermMemory, TablestoreChatMessageHistory, TablestoreVectorStore)"
     )
     assert run(code).returncode == 0
 

@@ -288,7 +288,7 @@ def test_a_subclass_that_adds_no_fields_is_stored_as_its_core_class():
 
 def test_a_subclass_that_would_lose_something_is_refused_by_name():
     with pytest.raises(
-        InvalidArgumentError, match=r"the Rated would lose \['rating', 'tags', '_seen'\] .* types=\[Rated\]"
+        InvalidArgumentError, match=r"the Rated would lose \['rating', 'tags', '_seen'\] .* artifact_types=\[Rated\]"
     ):
         encode(Rated("x"))
     with pytest.raises(InvalidArgumentError, match=r"the Renamed would lose \['type'\]"):
@@ -364,15 +364,15 @@ def test_what_cannot_be_kept_is_refused_by_name(message, error):
         ("{}", "has no message of its type. Update langchain-core"),
         ('{"type":"newer"}', "has no message of its type. Update langchain-core"),
         ('{"type":["human"]}', "has no message of its type"),
-        ('{"type":"human","$class":"Runnable"}', "Pass the class in `types`"),
-        ('{"type":"human","$class":["HumanMessage"]}', "Pass the class in `types`"),
+        ('{"type":"human","$class":"Runnable"}', "Pass the class in `artifact_types`"),
+        ('{"type":"human","$class":["HumanMessage"]}', "Pass the class in `artifact_types`"),
         ('{"type":"tool"}', "its field 'tool_call_id' is missing"),
         ('{"type":"human","content":5}', "its field 'content' is of type int"),
         ('{"type":"ai","tool_calls":{}}', "its field 'tool_calls' is of type dict"),
         ('{"type":"human","$extra":5}', "its extra fields are no JSON object"),
         ('{"type":"human","$private":[]}', "its private attributes are no JSON object"),
         ('{"type":"human","id":{"$py:new":1}}', "a tagged value of an unknown kind"),
-        ('{"type":"tool","tool_call_id":"c","artifact":{"$py:object":["Report",{}]}}', "Pass the class in `types`"),
+        ('{"type":"tool","tool_call_id":"c","artifact":{"$py:object":["Report",{}]}}', "Pass the class in `artifact_types`"),
     ],
 )
 def test_a_damaged_body_is_one_clear_error(body, reason):

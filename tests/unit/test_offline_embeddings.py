@@ -6,7 +6,6 @@ import asyncio
 import math
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 

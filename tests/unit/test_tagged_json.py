@@ -242,11 +242,11 @@ def test_models_keep_private_attributes_and_which_fields_were_given():
 
 def test_an_object_whose_class_is_not_allowed_is_refused_both_ways():
     with pytest.raises(
-        InvalidArgumentError, match=r"value\['p'\] is of type .*Point.*or allow its class by types=\[Point\]"
+        InvalidArgumentError, match=r"value\['p'\] is of type .*Point.*or allow its class by artifact_types=\[Point\]"
     ):
         dumps({"p": Point(1)}, types=())
     text = dumps({"p": Point(1)}, types=[Point])
-    with pytest.raises(StoredDataError, match=r"holds an object of the class Point, .* Pass the class in `types`"):
+    with pytest.raises(StoredDataError, match=r"holds an object of the class Point, .* Pass the class in `artifact_types`"):
         loads(text)
 
 

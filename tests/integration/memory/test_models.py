@@ -199,8 +199,9 @@ async def test_without_a_model_over_a_table_that_has_vectors(memory, open_memory
         ({"filterable": ["topic"]}, ConfigurationError, "filterable is no dict"),
         ({"filterable": {"主题": str}}, ConfigurationError, "cannot be a column"),
         ({"connection": "local:./data"}, ConfigurationError, "connection is a str"),
+        ({"embedding": object()}, ConfigurationError, "embedding is a object. Give an embedding model"),
     ],
 )
 def test_settings_that_cannot_be(connection, options, error, message):
     with pytest.raises(error, match=message):
-        LongTermMemory(WordEmbeddings(), **{"connection": connection} | options)
+        LongTermMemory(**{"embedding": WordEmbeddings(), "connection": connection} | options)

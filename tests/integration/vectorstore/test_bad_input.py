@@ -12,6 +12,7 @@ from core.support import Face
 from langchain_core.messages import HumanMessage
 
 from langchain_tablestore_memory import (
+    ConfigurationError,
     Document,
     EmbeddingError,
     Filters,
@@ -23,6 +24,7 @@ from langchain_tablestore_memory import (
     TablestoreChatMessageHistory,
     TablestoreMemoryError,
     TablestoreRetriever,
+    TablestoreVectorStore,
     WriteError,
 )
 from langchain_tablestore_memory.local.errors import RequestError
@@ -413,3 +415,8 @@ async def test_searches_at_once_fail_each_for_itself(doors):
     outcomes = await asyncio.gather(*searches, return_exceptions=True)
     kinds = [type(outcome).__name__ for outcome in outcomes]
     assert kinds == ["list", "InvalidArgumentError", "list", "InvalidArgumentError"] * 5
+
+
+def test_a_connection_in_place_of_the_model(connection):
+    with pytest.raises(ConfigurationError, match=r"embedding is a Connection\..*connection=\.\.\."):
+        TablestoreVectorStore(connection)
