@@ -9,7 +9,6 @@ import logging
 import re
 import secrets
 import sqlite3
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -102,7 +101,6 @@ class Tablestore:
         self._index_delay = index_delay
         self._folder = None if folder is None else _prepare_folder(folder)
         self._engines: dict[str, Engine] = {}
-        self._lock = threading.Lock()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -128,12 +126,11 @@ class Tablestore:
 
     def close(self) -> None:
         """Close all instances. Later requests are refused; closing again does nothing."""
-        with self._lock:
-            self._closed = True
-            engines = list(self._engines.values())
-            self._engines.clear()
-        for engine in engines:
-            engine.close()
+        self._closed = True
+        for instance_name in list(self._engines):
+            engine = self._engines.pop(instance_name, None)
+            if engine is not None:
+                engine.close()
 
     def handle(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         """Answer one request. Never raises: whatever goes wrong becomes an answer, as with the service.
@@ -177,13 +174,18 @@ class Tablestore:
         # The names that pass are also harmless as names of files.
         if not _INSTANCE_NAME.fullmatch(instance_name):
             raise RequestError(400, "OTSParameterInvalid", f"Invalid instance name: {instance_name}.")
-        with self._lock:
-            if self._closed:
-                raise _not_running()
-            if instance_name not in self._engines:
-                path = None if self._folder is None else self._folder / _file_name(instance_name)
-                self._engines[instance_name] = Engine(path, durability=self._durability, index_delay=self._index_delay)
-            return self._engines[instance_name]
+        if self._closed:
+            raise _not_running()
+        path = None if self._folder is None else self._folder / _file_name(instance_name)
+        # Without a lock: a thread that holds one while another one forks leaves it locked for ever in the child.
+        opened = Engine(path, durability=self._durability, index_delay=self._index_delay)
+        engine = self._engines.setdefault(instance_name, opened)
+        if self._closed:
+            opened.close()
+            raise _not_running()
+        if engine is not opened:
+            opened.close()
+        return engine
 
 
 def response_headers(body: bytes) -> dict[str, str]:

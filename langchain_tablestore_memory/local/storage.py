@@ -171,9 +171,16 @@ class Database:
         self._path = path
         self._durability = durability
         self._closed = False
+        self._forking = False
+        # Reading connections: all that are open, and those of them that nobody uses.
+        self._readers: set[sqlite3.Connection] = set()
         self._idle: list[sqlite3.Connection] = []
-        self._write = _Write(self._open(first=True))
-        _databases.add(self)
+        self._opening = threading.Lock()
+        self._write = _Write(self)
+        with _fork_lock:
+            _databases.add(self)
+        with self._write.lock:
+            self._write.open()
 
     def write(self) -> _Write:
         """Start a write transaction: commits at the end of the ``with`` block, or rolls back on an exception."""
@@ -192,39 +199,63 @@ class Database:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._open(first=False)
+            with self._opening:
+                connection = self.open(first=False)
+                self._readers.add(connection)
+                return connection
 
     def give_back(self, connection: sqlite3.Connection) -> None:
         """Return a reading connection to the pool."""
-        if self._closed:
-            connection.close()
+        if self._closed or self._forking:
+            self.discard(connection)
         else:
             self._idle.append(connection)
+
+    def discard(self, connection: sqlite3.Connection) -> None:
+        """Close a reading connection."""
+        connection.close()
+        self._readers.discard(connection)
 
     def close(self) -> None:
         """Close the connections, after the write that is under way. Closing twice is fine."""
         with self._write.lock:
             self._closed = True
-            while self._idle:
-                self._idle.pop().close()
-            self._write.connection.close()
+            self._discard_idle()
+            self._write.close()
 
-    def restart_after_fork(self) -> None:
-        """Replace the connections in a forked child: SQLite's may not cross a fork, not even to be closed.
+    def before_fork(self) -> None:
+        """Close the connections as soon as nobody uses them, and let nobody open one.
 
-        An instance in memory is the child's own copy. Its lock may have been held by a thread that the child
-        does not have, so that is replaced too.
+        What SQLite knows of a file that is open, its locks above all, may not cross a fork: a child would take the
+        parent's locks for its own, and write to a log that the parent deletes. An instance in memory is the child's
+        own copy, and only must not be in the middle of a write.
         """
-        if self._closed:
+        self._write.lock.acquire()
+        self._opening.acquire()
+        if self._path is None or self._closed:
             return
-        if self._path is None:
-            self._write = _Write(self._write.connection)
-            return
-        _inherited.append((self._write, self._idle))
-        self._idle = []
-        self._write = _Write(self._open(first=True))
+        self._forking = True
+        self._discard_idle()
+        give_up = time.monotonic() + _BUSY_TIMEOUT
+        while self._readers and time.monotonic() < give_up:
+            time.sleep(0.001)
+            self._discard_idle()
+        self._write.close()
 
-    def _open(self, *, first: bool) -> sqlite3.Connection:
+    def after_fork(self) -> None:
+        """Let connections be opened again, in the parent and in the child: each opens its own when it needs one."""
+        self._forking = False
+        self._opening.release()
+        self._write.lock.release()
+
+    def _discard_idle(self) -> None:
+        while self._idle:
+            self.discard(self._idle.pop())
+
+    def open(self, *, first: bool) -> sqlite3.Connection:
+        """Open a connection, for writing if it is the first one and for reading otherwise."""
+        if self._closed:
+            raise StorageError("The instance has been closed.")
         if self._path is None:
             connection = _connect(":memory:")
             _create_schema(connection)
@@ -291,29 +322,44 @@ class Database:
 class _Write:
     """One write transaction at a time, on the writing connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self.lock = threading.Lock()
-        self.connection = connection
+        self._database = database
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> sqlite3.Connection:
+        """Open the connection unless it is open; for whoever holds the lock, as is `close`."""
+        if self._connection is None:
+            self._connection = self._database.open(first=True)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; the next write opens another one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def __enter__(self) -> sqlite3.Connection:
         self.lock.acquire()
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
+            connection = self._connection or self.open()
+            connection.execute("BEGIN IMMEDIATE")
         except BaseException:
             self.lock.release()
             raise
-        return self.connection
+        return connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        connection = self.open()
         try:
             if kind is None:
-                self.connection.execute("COMMIT")
+                connection.execute("COMMIT")
         finally:
             try:
-                if self.connection.in_transaction:
-                    self.connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
             finally:
                 self.lock.release()
 
@@ -336,23 +382,37 @@ class _Read:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._begin:
-            self._connection.execute("COMMIT")
+        try:
+            if self._begin:
+                self._connection.execute("COMMIT")
+        except BaseException:
+            self._database.discard(self._connection)
+            raise
         self._database.give_back(self._connection)
 
 
-# Connections that a forked child inherited; kept so that nothing closes them.
-_inherited: list[object] = []
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
+# Held while the process forks, so that no file is opened then.
+_fork_lock = threading.Lock()
+_forking: list[Database] = []
 
 
-def _restart_databases() -> None:
-    for database in _databases:
-        database.restart_after_fork()
+def _before_fork() -> None:
+    _fork_lock.acquire()
+    _forking[:] = _databases
+    for database in _forking:
+        database.before_fork()
+
+
+def _after_fork() -> None:
+    for database in _forking:
+        database.after_fork()
+    _forking.clear()
+    _fork_lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_restart_databases)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _connect(target: str) -> sqlite3.Connection:

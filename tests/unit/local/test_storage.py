@@ -52,6 +52,7 @@ def run_python():
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                stdin=subprocess.PIPE,
             )
             stack.enter_context(process)
             stack.callback(process.kill)
@@ -318,6 +319,92 @@ class TestProcesses:
         assert started.returncode == 0, errors
         engine = Engine(path)
         assert len(scan(engine, *EVERYTHING)) == 1 + 19 + 19
+        engine.close()
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_a_forked_child_writes_on_when_its_parent_closes(self, path, run_python):
+        """SQLite in the child would take the parent's locks for its own; the parent would not know of the child."""
+        code = """
+            import os, sys
+            from pathlib import Path
+            from langchain_tablestore_memory.local.engine import Engine
+            from engine_calls import create, put
+
+            engine = Engine(Path(sys.argv[1]))
+            create(engine)
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                put(engine, [("p", "a"), ("n", 0)], [])
+                sys.stdout.write("begun")
+                sys.stdout.close()
+                os.read(read, 1)
+                for number in range(1, 10):
+                    put(engine, [("p", "a"), ("n", number)], [])
+                os._exit(0)
+            put(engine, [("p", "b"), ("n", 0)], [])
+            sys.stdin.read(1)
+            engine.close()
+            os.write(write, b"x")
+            sys.exit(os.waitpid(child, 0)[1])
+        """
+        started = run_python(code, path)
+        assert started.stdout.read(5) == "begun"
+        _, errors = started.communicate("x", timeout=100)
+        assert started.returncode == 0, errors
+        engine = Engine(path)
+        assert len(scan(engine, *EVERYTHING)) == 11
+        engine.close()
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_a_process_forks_while_its_threads_read_and_write(self, path, run_python):
+        code = """
+            import os, sys, threading
+            from pathlib import Path
+            from tablestore import INF_MAX, INF_MIN
+            from langchain_tablestore_memory.local.engine import Engine
+            from engine_calls import create, put, scan
+
+            engine, memory = Engine(Path(sys.argv[1]), durability="normal"), Engine(None)
+            create(engine)
+            create(memory)
+            done = threading.Event()
+
+            def write():
+                number = 0
+                while not done.is_set():
+                    put(engine, [("p", "parent"), ("n", number)], [])
+                    put(memory, [("p", "parent"), ("n", 0)], [])
+                    number += 1
+                sys.stdout.write(str(number))
+
+            def read():
+                while not done.is_set():
+                    scan(engine, [("p", "parent"), ("n", INF_MIN)], [("p", "parent"), ("n", INF_MAX)])
+
+            threads = [threading.Thread(target=work) for work in (write, read, read)]
+            for thread in threads:
+                thread.start()
+            status = 0
+            for name in range(10):
+                child = os.fork()
+                if child == 0:
+                    for number in range(10):
+                        put(engine, [("p", f"child {name}"), ("n", number)], [])
+                        put(memory, [("p", "child"), ("n", number)], [])
+                    os._exit(0)
+                status |= os.waitpid(child, 0)[1]
+            done.set()
+            for thread in threads:
+                thread.join()
+            engine.close()
+            sys.exit(status)
+        """
+        started = run_python(code, path)
+        written, errors = started.communicate(timeout=100)
+        assert started.returncode == 0, errors
+        engine = Engine(path)
+        assert len(scan(engine, *EVERYTHING)) == int(written) + 10 * 10
         engine.close()
 
 
