@@ -167,8 +167,8 @@ def _writes(row: StoredRow, data: Mapping[Pieces, bytes]) -> list[StoredWrite]:
         if column in row.columns:
             described, parts = unbundle(_data(row, data, column))
             writes += [
-                StoredWrite(task_id, path, index, channel, (kind, part))
-                for (index, channel, kind), part in zip(described, parts, strict=True)
+                StoredWrite(task_id, own_path[0] if own_path else path, index, channel, (kind, part))
+                for (index, channel, kind, *own_path), part in zip(described, parts, strict=True)
             ]
     return writes
 

@@ -42,6 +42,7 @@ DATA = "data"
 PIECE = "piece"
 """A piece of a bundle."""
 PATH = "task_path"
+"""What a task's writes are ordered by, but for those that say so themselves: the special ones, and those put apart."""
 COUNT = "writes"
 """How many regular writes of a task there are."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tablestore import Condition, RowExistenceExpectation
@@ -21,7 +21,12 @@ from langchain_tablestore_memory.core.writes import (
 from langchain_tablestore_memory.errors import WriteError
 from langchain_tablestore_memory.langgraph.checkpoints.bundles import bundle
 from langchain_tablestore_memory.langgraph.checkpoints.reading import CheckpointReader, writes_of
-from langchain_tablestore_memory.langgraph.checkpoints.records import OWN_PARTS, NewCheckpoint, StoredCheckpoint
+from langchain_tablestore_memory.langgraph.checkpoints.records import (
+    OWN_PARTS,
+    NewCheckpoint,
+    StoredCheckpoint,
+    StoredWrite,
+)
 from langchain_tablestore_memory.langgraph.checkpoints.rows import (
     COUNT,
     DATA,
@@ -130,13 +135,13 @@ class CheckpointWriter:
         task_id, path = task
         name = f"writes of task {task_id!r}"
         key = line.task(checkpoint_id, task_id)
-        regular = {index: write for index, write in writes.items() if index >= 0}
+        new = [StoredWrite(task_id, path, index, *write) for index, write in writes.items()]
+        regular = {write.index: write for write in new if write.index >= 0}
         pieces = NewPieces(self._table, line, checkpoint_id, now)
         columns: list[tuple[str, Any]] = [(WRITTEN, now)]
-        columns += [(PATH, path)] if path else []
-        for index, write in writes.items():
-            if index < 0:
-                columns.append(pieces.column(_SPECIAL_COLUMNS[index], _bundle_writes({index: write})))
+        columns += [
+            pieces.column(_SPECIAL_COLUMNS[write.index], _bundle_writes([write])) for write in new if write.index < 0
+        ]
         if not regular:
             row = update_row(self._table, key, columns, name=name)
             yield from _write_pieces(pieces, row)
@@ -145,12 +150,11 @@ class CheckpointWriter:
         known: dict[str, Any] = {}
         nothing_else = len(regular) == len(writes)
         while True:
-            content = pieces.column(DATA, _bundle_writes(regular))
+            content = [pieces.column(DATA, _bundle_writes(regular.values(), path)), (COUNT, len(regular))]
+            content += [(PATH, path)] if path or PATH in known else []
             # Nobody else has written meanwhile: the number grows with each write that is added.
             unchanged = Condition(RowExistenceExpectation.IGNORE, column_unchanged(known, COUNT))
-            row = update_row(
-                self._table, key, [*columns, content, (COUNT, len(regular))], name=name, condition=unchanged
-            )
+            row = update_row(self._table, key, [*columns, *content], name=name, condition=unchanged)
             yield from _write_pieces(pieces, row)
             try:
                 yield from write_row(row)
@@ -167,9 +171,9 @@ class CheckpointWriter:
             regular.update(before)
             pieces.writes.clear()
 
-    def _regular(self, row: Any) -> Program[dict[int, tuple[str, Part]]]:
+    def _regular(self, row: Any) -> Program[dict[int, StoredWrite]]:
         stored = yield from writes_of(self._reader, row)
-        return {write.index: (write.channel, write.value) for write in stored if write.index >= 0}
+        return {write.index: write for write in stored if write.index >= 0}
 
 
 class _Draft:
@@ -286,6 +290,9 @@ def _written(place: Place, own: str) -> list[Any]:
     return [place.is_list, runs]
 
 
-def _bundle_writes(writes: Mapping[int, tuple[str, Part]]) -> bytes:
-    described = [[index, channel, kind] for index, (channel, (kind, _)) in writes.items()]
-    return bundle(described, [data for _, (_, data) in writes.values()])
+def _bundle_writes(writes: Collection[StoredWrite], path: str | None = None) -> bytes:
+    """Writes as a bundle. Those of another path than that of the row say which one."""
+    described = [
+        [write.index, write.channel, write.value[0], *([] if write.path == path else [write.path])] for write in writes
+    ]
+    return bundle(described, [write.value[1] for write in writes])

@@ -123,6 +123,22 @@ async def test_tasks(saver, open_saver):
     }
 
 
+async def test_writes_are_ordered_by_their_own_paths(saver, open_saver):
+    """LangGraph's `update_state` writes for a task of a graph without its path."""
+    step = Thread().step(None, {"n": 1})
+    await saver.put(*step.arguments)
+    where = step.state.config
+    await saver.put_writes(where, [("__interrupt__", "asked")], "task", "~b")
+    await saver.put_writes(where, [("log", "first")], "task")
+    await saver.put_writes(where, [("log", "other")], "another task", "~a")
+    await saver.put_writes(where, [("log", "late"), ("log", "second"), ("__error__", "broken")], "task", "~c")
+    found = await open_saver().get_tuple(where)
+    assert [value for _, _, value in found.pending_writes] == ["first", "other", "asked", "broken", "second"]
+    await saver.put_writes(where, [("__interrupt__", "asked again")], "task")
+    found = await open_saver().get_tuple(where)
+    assert [value for _, _, value in found.pending_writes] == ["asked again", "first", "other", "broken", "second"]
+
+
 async def test_runs(saver, open_saver):
     numbers = count()
     state = None

@@ -25,7 +25,8 @@ from .support import NEVER, MeasuredTablestore, ModelSaver, State, Thread, by_li
 THREADS = ["t", "t1", "t\x00x", "线程"]
 NAMESPACES = ["", "sub", "sub:1", "sub:1|deep:2"]
 RUNS = ["run-1", "run-2", None]
-TASKS = {"task-a": "~a", "task-b": "", "任务 \x00/|": "~a"}
+TASKS = ["task-a", "task-b", "任务 \x00/|"]
+PATHS = ["", "~a", "~b"]
 CHANNELS = ["messages", "log", "n"]
 SPECIAL = ["__error__", "__interrupt__", "__resume__", "__scheduled__"]
 
@@ -180,10 +181,10 @@ class Savers(RuleBasedStateMachine):
         thread_id, namespace, _ = state.config["configurable"].values()
         self.put(which, Thread(thread_id, namespace, self.numbers).copy(state))
 
-    @rule(which=either, choose=mostly_late, task=st.sampled_from(list(TASKS)), writes=writes)
-    def put_writes(self, which: int, choose: float, task: str, writes: list[tuple[str, Any]]) -> None:
+    @rule(which=either, choose=mostly_late, task=st.sampled_from(TASKS), path=st.sampled_from(PATHS), writes=writes)
+    def put_writes(self, which: int, choose: float, task: str, path: str, writes: list[tuple[str, Any]]) -> None:
         config = self.existing(choose).config
-        self.both(which, "put_writes", config, writes, task, TASKS[task])
+        self.both(which, "put_writes", config, writes, task, path)
         assert told(self.ask(which, "get_tuple", config)) == told(self.model.get_tuple(config))
 
     @rule(which=either, thread=st.sampled_from(THREADS))
