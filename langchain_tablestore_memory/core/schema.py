@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tablestore import (
     INF_MAX,
@@ -21,12 +22,15 @@ from tablestore import (
 from langchain_tablestore_memory.core.failures import is_missing_table
 from langchain_tablestore_memory.core.programs import Call, Program, Sleep
 from langchain_tablestore_memory.core.ranges import KeyColumns, Scan
-from langchain_tablestore_memory.errors import SchemaMismatchError, ServiceError
+from langchain_tablestore_memory.errors import ConfigurationError, SchemaMismatchError, ServiceError
 
 if TYPE_CHECKING:
     from langchain_tablestore_memory.connection import Connection
 
 T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+"""Names of tables (limits of the service)."""
 
 _READY_WITHIN = 90.0
 """Seconds to wait for a new table. The service takes up to about a minute to load one."""
@@ -67,6 +71,9 @@ class TableSchema:
         columns: Names and types of the columns that indexes carry.
         indexes: Its secondary indexes.
         time_to_live: Seconds after which rows vanish; -1 for never.
+
+    Raises:
+        ConfigurationError: No table can have that name.
     """
 
     name: str
@@ -74,6 +81,9 @@ class TableSchema:
     columns: tuple[tuple[str, str], ...] = ()
     indexes: tuple[LocalIndex, ...] = ()
     time_to_live: int = -1
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +364,14 @@ def _index_meta(index: LocalIndex) -> SecondaryIndexMeta:
     is_global = isinstance(index, GlobalIndex)
     kind = SecondaryIndexType.GLOBAL_INDEX if is_global else SecondaryIndexType.LOCAL_INDEX
     return SecondaryIndexMeta(index.name, list(index.primary_key), list(index.columns), kind)
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise ConfigurationError(
+            f"The table name is {name!r}. Give 1 to 255 letters (A to Z, a to z), digits and underscores, "
+            "of which the first is no digit."
+        )
 
 
 def _describe_key(key: tuple[tuple[str, str], ...]) -> str:

@@ -25,6 +25,7 @@ from langchain_tablestore_memory import (
     SchemaMismatchError,
     Session,
     SessionRegistry,
+    TablestoreVectorStore,
     connect,
 )
 from langchain_tablestore_memory.local import ots_client
@@ -412,3 +413,13 @@ def test_an_async_client_does_not_serve_sync_calls_and_says_so(engine):
 
     with pytest.raises(ConfigurationError, match="async"):
         MemoryStore(async_ots_client(engine)).get_session("u1", "s1")
+
+
+@pytest.mark.parametrize("name", ["my-table", "", "1st", "表", "t" * 256, None])
+def test_a_name_that_no_table_can_have(connection, name):
+    for make in (
+        lambda: MessageStore(connection, table_name=name),
+        lambda: TablestoreVectorStore(connection=connection, table_name=name),
+    ):
+        with pytest.raises(ConfigurationError, match="Give 1 to 255 letters"):
+            make()
