@@ -199,8 +199,10 @@ def list_namespaces(
         settled, number = _settle(rows, listing, found, is_there)
         start = scan.position
         if start is not None and settled.covers(str(start[0][1])):
-            following = settled.following()
-            start = None if following[0] is INF_MAX else _bounds(key, *following)
+            label, rest = settled.following()
+            # With a depth less than that of the prefix, all that there is may be settled.
+            beyond = label is INF_MAX or (last is not INF_MAX and label >= last)
+            start = None if beyond else _bounds(key, label, rest)
         if number > size // 2:
             size = min(2 * size, _LARGEST_PAGE)
         elif number < size // 8:

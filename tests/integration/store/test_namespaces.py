@@ -126,3 +126,12 @@ async def test_many_items_of_few_namespaces(any_store):
     await any_store.batch([PutOp((f"n{n % 3}",), str(n), {"text": "x" * 100}) for n in range(350)])
     assert await any_store.list_namespaces() == [("n0",), ("n1",), ("n2",)]
     assert await any_store.list_namespaces(limit=1, offset=1) == [("n1",)]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+async def test_a_depth_up_to_that_of_the_prefix(any_store, depth):
+    """Where there are more items than one request reads, too."""
+    await any_store.batch([PutOp(("a", "b", f"{n % 2}"), str(n), {}) for n in range(70)])
+    await any_store.put(("a", "c"), "k", {})
+    listed = await any_store.list_namespaces(prefix=("a", "b"), max_depth=depth)
+    assert listed == [[("a",)], [("a", "b")], [("a", "b", "0"), ("a", "b", "1")]][depth - 1]
