@@ -7,8 +7,8 @@ import hashlib
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -143,10 +143,12 @@ class ThreadRecord:
                 message.id = str(uuid.uuid4())
         if self._has_to_look(self._unrecorded(messages), just_made=just_made):
             yield from self._look(messages)
+        # In this order: what another run of the thread records from here on is noticed when this one writes.
+        last_write = self._last_write
         unrecorded = self._unrecorded(messages)
         if unrecorded:
             yield from self._store.verify_ttl()
-            yield from self._add(unrecorded, just_made=just_made)
+            yield from self._add(unrecorded, last_write, just_made=just_made)
         if not just_made:
             yield from self._amend(_unfollowed(messages))
             self._forget_all_but(messages)
@@ -178,14 +180,16 @@ class ThreadRecord:
         latest, complete = dict(reversed(keys)), len(keys) < limit
         missing = [] if complete else [str(each.id) for each in unrecorded if each.id not in latest]
         times = {**latest, **(yield from self._store.table.latest_times(self._conversation, missing))}
-        self._tail = self._seen_tail(row, latest, messages, complete=complete)
-        self._last_write = None if row is None else row.columns.get(LAST_WRITE)
-        self._others_wrote = False
+        last_write = None if row is None else row.columns.get(LAST_WRITE)
         self._remember_found(messages, times)
         if first:
             self._pass_over_deleted(messages, times)
-            self._summary.miscounted = not _in_step(self._last_write, latest)
+            self._summary.miscounted = not _in_step(last_write, latest)
         self._find_gaps(messages, times)
+        # Only now, as another run of the thread takes it to say that it need not look.
+        self._tail = self._seen_tail(row, latest, messages, complete=complete)
+        self._last_write = last_write
+        self._others_wrote = False
 
     def _seen_tail(
         self, row: StoredRow | None, latest: Mapping[str, int], messages: Sequence[BaseMessage], *, complete: bool
@@ -246,15 +250,17 @@ class ThreadRecord:
 
     # Writing
 
-    def _add(self, messages: Sequence[BaseMessage], *, just_made: bool) -> Program[None]:
-        """Record messages that are new, in their order."""
+    def _add(self, messages: Sequence[BaseMessage], last_write: str | None, *, just_made: bool) -> Program[None]:
+        """Record messages that were new when a write was the last one, in their order."""
         assert self._tail is not None
         end = self._places.end(self._tail)
         # Each is checked before any is written.
         new = [self._prepare(message) for message in messages]
         # One request after the other, so that whoever is interrupted leaves no gap.
         for position in range(0, len(new), _AT_ONCE):
-            yield from self._write(new[position : position + _AT_ONCE], end, just_made=just_made)
+            last_write = yield from self._write(
+                new[position : position + _AT_ONCE], end, last_write, just_made=just_made
+            )
 
     def _prepare(self, message: BaseMessage) -> _New:
         """Give a message its place in the conversation."""
@@ -269,25 +275,27 @@ class ThreadRecord:
                 types=self._reader.types,
             )
             # What was sent before and is not known to be stored goes to the same place again.
-            resent = {name: time for name, time in self._places.unsettled.items() if name in drafts}
+            resent = {name: self._places.unsettled[name] for name in drafts if name in self._places.unsettled}
             self._places.assign(drafts, resent, self._tail)
             [draft] = drafts.values()
             [row] = self._store.writes([draft])
         return _New(message, draft, row)
 
-    def _write(self, new: Sequence[_New], end: int, *, just_made: bool) -> Program[None]:
-        """Write messages with their session.
+    def _write(self, new: Sequence[_New], end: int, last_write: str | None, *, just_made: bool) -> Program[str]:
+        """Write messages with their session. Returns what marks this write.
 
         Args:
             new: The messages.
             end: Where the conversation ended: what goes before that is no preview.
+            last_write: What marked the session's last write when they were new.
             just_made: Whether nobody else can have recorded them.
         """
         assert self._tail is not None
         unlisted = self._tail.untitled and not self._tail.empty
         preview = text_from(end, [each.draft for each in new])
+        token = WriteToken(_token(self._places.end(self._tail)), last_write)
         try:
-            miscounted = yield from self._write_once(new, preview, just_made=just_made)
+            miscounted = yield from self._write_once(new, preview, token, just_made=just_made)
         except BaseException:
             # Also where the caller was cancelled or interrupted.
             self._places.unsettled.update({each.draft.message_id: each.draft.create_time or 0 for each in new})
@@ -297,21 +305,24 @@ class ThreadRecord:
             # What was sent before may have been counted then.
             miscounted |= self._places.unsettled.pop(draft.message_id, None) is not None
             self._recorded[draft.message_id] = _Recorded(draft.create_time, _said(message))
+        # After that: who knows of the write takes what is not remembered to be new.
+        self._last_write = token.token
         self._tail.empty = False
         if texts_of([each.message for each in new], HumanMessage):
             self._tail.untitled = False
         if miscounted or self._summary.miscounted:
             yield from self._summary.renew() if unlisted else self._summary.recount()
+        return token.token
 
-    def _write_once(self, new: Sequence[_New], preview: str | None, *, just_made: bool) -> Program[bool]:
+    def _write_once(
+        self, new: Sequence[_New], preview: str | None, token: WriteToken, *, just_made: bool
+    ) -> Program[bool]:
         """Write messages and their session, also where others write at the same time.
 
         Returns whether the messages have to be counted.
         """
         count = sum(SOURCE not in each.draft.metadata for each in new)
-        assert self._tail is not None
-        token = _token(self._places.end(self._tail))
-        session = self._session(new, count, preview, WriteToken(token, self._last_write))
+        session = self._session(new, count, preview, token)
         miscounted = False
         try:
             yield from self._summary.write([*(each.row for each in new), session])
@@ -319,13 +330,12 @@ class ThreadRecord:
             if error.code != CONFLICT or error.failed != (session.name,):
                 raise
             # The messages are stored. Where only an answer was lost, the session is as well.
-            if not (yield from self._wrote_last(token)):
+            if not (yield from self._wrote_last(token.token)):
                 if not just_made:
                     yield from self._merge_doubles([each.draft for each in new])
                 # Adding a number would be wrong where others have counted what is stored already.
                 miscounted = True
-                yield from self._summary.write([self._session(new, 0, preview, WriteToken(token, None, checked=False))])
-        self._last_write = token
+                yield from self._summary.write([self._session(new, 0, preview, replace(token, checked=False))])
         return miscounted
 
     def _session(self, new: Sequence[_New], count: int, preview: str | None, token: WriteToken) -> RowWrite:
@@ -438,6 +448,10 @@ def _said(message: BaseMessage) -> bytes:
 
     Not of the rest, which checkpoints do not always give back as it was.
     """
-    calls: Any = getattr(message, "tool_calls", None)
-    text = orjson.dumps([message.content, calls], default=repr, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    said = [message.content, getattr(message, "tool_calls", None)]
+    try:
+        text = orjson.dumps(said, default=repr, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        # It writes no integers of more than 64 bits, for one.
+        text = repr(said).encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=16).digest()

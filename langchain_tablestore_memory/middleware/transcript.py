@@ -46,8 +46,9 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     as soon as it is there, before tools run, and their results before the next call of the model, or at the end. Each
     time this takes one request, and none where nothing is new. Errors of the store end the run.
 
-    Put it first in the list of middleware: it then records what was asked before others change it, and what is answered
-    in the end. Others may stand before it all the same.
+    Put it first in the list of middleware: it then records what was asked, and what tools gave, before others change or
+    trim it, and what is answered in the end. Others may stand before it all the same, but results of tools that those
+    remove before the model has seen them are not recorded.
 
     - **Changes**: as long as nothing follows a message, what it becomes under its id is recorded too, such as calls of
       tools that somebody edits, or personal data that is taken out: until then, what came first is stored. Later it
@@ -62,6 +63,7 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
       `SessionRegistry.recount` sets it right.
     - **Subgraphs**: an agent inside of another graph records in the same thread.
     - **Going back**: a run from an earlier checkpoint is recorded after what is there already; nothing is taken back.
+      A message that is given other content there, and keeps its id, takes the place of what it was.
       The configuration of such a checkpoint names no user: give it in the context, or add it, or the run is recorded
       as another user's (``"default"``).
     - **Owners**: a checkpointer hands a thread to whoever names it, and what it holds is recorded for the user of the
@@ -138,6 +140,12 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         yield from self._thread(runtime).record(state.get("messages", ()))
 
     before_agent, abefore_agent = operation(_before_agent)
+
+    def _before_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> Program[None]:
+        """Record what tools gave, before anything can trim it."""
+        yield from self._thread(runtime).record(state.get("messages", ()))
+
+    before_model, abefore_model = operation(_before_model)
 
     def _wrap_model_call(self, request: ModelRequest[Any], handler: Handler) -> Program[Any]:
         """Record what the model is given before, and what it answers after it is called."""

@@ -14,6 +14,7 @@ from langchain.agents.middleware import (
     ModelFallbackMiddleware,
     ModelRetryMiddleware,
     ToolCallLimitMiddleware,
+    before_model,
 )
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -21,11 +22,13 @@ from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, Tool
 from langchain_core.tools import InjectedToolCallId, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.types import Command, Send
 from pydantic import BaseModel
 
 from langchain_tablestore_memory import InvalidArgumentError
-from langchain_tablestore_memory.middleware import TranscriptMiddleware
+from langchain_tablestore_memory.drafts import make_drafts
+from langchain_tablestore_memory.middleware import TranscriptMiddleware, recording
 
 from .support import Runs, ScriptedModel, calling, ids
 
@@ -145,6 +148,34 @@ async def test_structured_answers_that_are_wrong_at_first(make, run: Runs, wrong
     await is_recorded(run, agent)
 
 
+async def test_results_of_tools_that_are_trimmed_before_the_model_sees_them(make, run: Runs):
+    """As those trim that keep so many messages; summaries are not made of results alone, but cut off what is beside."""
+
+    @before_model
+    def trimming(state, runtime):
+        first, *later = state["messages"]
+        return {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES), first, *later[-2:]]}
+
+    calls = [("weather", {"city": "Suzhou"}), ("both", {"city": "Wuxi"}), ("weather", {"city": "Hangzhou"})]
+    agent = make([calling(*calls), AIMessage("Done")], [weather, both], after=[trimming])
+    await run(agent, "Weather?")
+    results = ["sunny in Suzhou", "found Wuxi", "more about Wuxi", "sunny in Hangzhou"]
+    assert await run.texts() == ["Weather?", "", *results, "Done"]
+    assert len(await run.state(agent)) == 4
+
+
+async def test_a_number_that_json_has_no_room_for(make, run: Runs):
+    @tool
+    def square(number: int) -> str:
+        """The square of a number."""
+        return str(number**2)
+
+    # A checkpointer would refuse it.
+    agent = make([calling(("square", {"number": 2**70})), AIMessage("Done")], [square], checkpointer=None)
+    state = await run(agent, "2 to the 70th, squared?")
+    assert [entry.message for entry in await run.entries()] == state["messages"]
+
+
 # Streams
 
 
@@ -224,6 +255,47 @@ async def test_agents_side_by_side_in_one_graph(connection, run: Runs):
     assert {entry.id: entry.message for entry in entries} == {each.id: each for each in await run.state(agent)}
     assert [entry.message.text for entry in entries[::3]] == ["question 0", "question 1", "question 2"]
     assert (await run.session()).message_count == 9
+
+
+async def test_an_agent_that_runs_several_times_at_once(connection, run: Runs):
+    """What all its runs are given is there once."""
+    agent = create_agent(ScriptedModel(), middleware=[TranscriptMiddleware(connection)])
+    graph = StateGraph(MessagesState)
+    graph.add_node("agent", agent)
+    parts = [f"part {n}" for n in range(4)]
+    graph.add_conditional_edges(
+        START,
+        lambda state: [Send("agent", {"messages": [*state["messages"], HumanMessage(part)]}) for part in parts],
+        ["agent"],
+    )
+    mapping = graph.compile(checkpointer=InMemorySaver())
+    for question in ("one", "two"):
+        await run(mapping, question)
+    texts = await run.texts()
+    assert sorted(texts) == sorted(["one", "two", *[*parts, *(f"re: {part}" for part in parts)] * 2])
+    assert {entry.id: entry.message for entry in await run.entries()} == {
+        each.id: each for each in await run.state(mapping)
+    }
+    assert (await run.session()).message_count == len(texts)
+
+
+@pytest.mark.parametrize("mode", ["sync"])
+async def test_a_message_that_two_runs_at_once_take_to_be_new(connection, run: Runs, monkeypatch):
+    """The second one is about to write it when the first one does."""
+    agent = create_agent(ScriptedModel(), middleware=[TranscriptMiddleware(connection)])
+    await run(agent, "one")
+    given = {"messages": [HumanMessage("two", id="two")]}
+    others = iter([lambda: agent.invoke(given, CONFIG)])
+
+    def making(*args, **options):
+        for other in others:
+            other()
+        return make_drafts(*args, **options)
+
+    monkeypatch.setattr(recording, "make_drafts", making)
+    await run.with_config(agent, given, CONFIG)
+    assert await run.texts() == ["one", "re: one", "two", "re: two", "re: two"]
+    assert (await run.session()).message_count == 5
 
 
 # What is done to the state from outside
