@@ -7,7 +7,15 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .catalogue import Catalogue
-from .errors import RequestError, StorageError, body_too_large, internal_error, parameter_invalid, server_busy
+from .errors import (
+    RequestError,
+    StorageError,
+    body_too_large,
+    internal_error,
+    parameter_invalid,
+    server_busy,
+    storage_unusable,
+)
 from .limits import MAX_BODY_SIZE
 from .reading import Reader
 from .search.analysis import DictionaryMissing
@@ -23,6 +31,19 @@ if TYPE_CHECKING:
 
     from .storage import Durability
 
+# Somebody else uses the file, and will not for ever.
+_CONTENTION: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+# Nothing has been written, and asking again will not help.
+_UNUSABLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 # How often a call starts over because another process keeps changing the definitions that it works from.
 _MAX_ATTEMPTS: Final = 10
 
@@ -114,16 +135,17 @@ class Engine:
             raise body_too_large()
         for _ in range(_MAX_ATTEMPTS):
             try:
-                return call(body)
-            except RequestError:
-                if not self._was_outdated():
-                    raise
+                try:
+                    return call(body)
+                except RequestError:
+                    if not self._was_outdated():
+                        raise
             except sqlite3.Error as error:
                 self._recover(error)
             except DictionaryMissing as error:
                 raise parameter_invalid(str(error)) from error
             except StorageError as error:
-                raise internal_error(str(error)) from error
+                raise self._refuse(str(error), error.__cause__) from error
         raise server_busy()
 
     def close(self) -> None:
@@ -141,9 +163,29 @@ class Engine:
         if _is_outdated(error):
             self._catalogue.forget()
             return
-        if error_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise server_busy() from error
-        raise internal_error(f"The instance's file cannot be used: {error}.") from error
+        raise self._refuse(self._database.diagnose(error), error) from error
+
+    def _refuse(self, message: str, reason: BaseException | None) -> RequestError:
+        return internal_error("The engine has been closed.") if self._closed else storage_refusal(message, reason)
+
+
+def storage_refusal(message: str, reason: BaseException | None) -> RequestError:
+    """Choose the answer where the file cannot be used.
+
+    Args:
+        message: What is wrong with it, and what to do.
+        reason: The error that says so, if there is one.
+
+    Returns:
+        The answer.
+    """
+    code = error_code(reason) if isinstance(reason, sqlite3.Error) else None
+    if code in _CONTENTION:
+        return server_busy()
+    if code in _UNUSABLE or not isinstance(reason, sqlite3.Error):
+        return storage_unusable(message)
+    # Whether something has been written is not known.
+    return internal_error(message)
 
 
 class _Clock:

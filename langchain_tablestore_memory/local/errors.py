@@ -97,6 +97,14 @@ def server_busy() -> RequestError:
     return RequestError(503, "OTSServerBusy", "Server is busy.")
 
 
+def storage_unusable(message: str) -> RequestError:
+    """400 ``OTSStorageUnusable``: the file cannot be used, nothing has been written, and asking again does not help.
+
+    The service has no such code; the message says what does help.
+    """
+    return RequestError(400, "OTSStorageUnusable", message)
+
+
 def internal_error(message: str) -> RequestError:
     """500 ``OTSInternalServerError``: the request may be right, carrying it out failed."""
     return RequestError(500, "OTSInternalServerError", message)

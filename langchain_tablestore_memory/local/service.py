@@ -8,14 +8,13 @@ import json
 import logging
 import re
 import secrets
-import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tablestore.protobuf import table_store_pb2
 
-from langchain_tablestore_memory.local.engine import Engine
+from langchain_tablestore_memory.local.engine import Engine, storage_refusal
 from langchain_tablestore_memory.local.errors import RequestError, StorageError
 from langchain_tablestore_memory.local.signing import Authenticator, SigningKey, content_md5, format_second
 
@@ -33,7 +32,6 @@ MAX_BODY_SIZE = 5 * 1024 * 1024
 _INSTANCE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,14}[A-Za-z0-9]")
 _CAPITAL = re.compile(r"[A-Z]")
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
-_SQLITE_CONTENTION = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _REQUEST_ID_SUFFIX = secrets.token_hex(4)
 _request_numbers = itertools.count()
 
@@ -174,18 +172,21 @@ class Tablestore:
         # The names that pass are also harmless as names of files.
         if not _INSTANCE_NAME.fullmatch(instance_name):
             raise RequestError(400, "OTSParameterInvalid", f"Invalid instance name: {instance_name}.")
-        if self._closed:
-            raise _not_running()
+        self._check_running()
         path = None if self._folder is None else self._folder / _file_name(instance_name)
         # Without a lock: a thread that holds one while another one forks leaves it locked for ever in the child.
         opened = Engine(path, durability=self._durability, index_delay=self._index_delay)
         engine = self._engines.setdefault(instance_name, opened)
-        if self._closed:
-            opened.close()
-            raise _not_running()
         if engine is not opened:
             opened.close()
+        self._check_running()
         return engine
+
+    def _check_running(self) -> None:
+        if self._closed:
+            # Again, for what has been opened meanwhile.
+            self.close()
+            raise _not_running()
 
 
 def response_headers(body: bytes) -> dict[str, str]:
@@ -240,12 +241,7 @@ def _not_running() -> RequestError:
 
 def _unexpected(error: Exception, api: str) -> RequestError:
     """The refusal for an exception that is no refusal."""
-    reason = error.__cause__ if isinstance(error, StorageError) else error
-    code = getattr(reason, "sqlite_errorcode", None)
-    if isinstance(reason, sqlite3.OperationalError) and code is not None and code & 0xFF in _SQLITE_CONTENTION:
-        return RequestError(503, "OTSServerBusy", "Server is busy.")
     if isinstance(error, StorageError):
-        # A code that the service does not have: asking again does not help, and the message says what does.
-        return RequestError(400, "OTSStorageUnusable", str(error))
+        return storage_refusal(str(error), error.__cause__)
     _logger.error("%s failed unexpectedly", api, exc_info=error)
     return RequestError(500, "OTSInternalServerError", "Internal server error.")

@@ -169,6 +169,8 @@ class Database:
 
     def __init__(self, path: Path | None, durability: Durability) -> None:
         self._path = path
+        # What the system knows the file by, once it has been opened.
+        self._inode: int | None = None
         self._durability = durability
         self._closed = False
         self._forking = False
@@ -260,6 +262,7 @@ class Database:
             connection = _connect(":memory:")
             _create_schema(connection)
             return connection
+        self.check_file()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             connection = _connect(os.fspath(self._path))
@@ -279,7 +282,30 @@ class Database:
         except StorageError:
             connection.close()
             raise
+        self._inode = self._path.stat().st_ino
         return connection
+
+    def check_file(self) -> None:
+        """Check that the file is where it was opened: SQLite writes on into one that has been moved or deleted.
+
+        Raises:
+            StorageError: The file is not there any more.
+        """
+        if self._path is None or self._inode is None:
+            return
+        try:
+            inode = self._path.stat().st_ino
+        except OSError:
+            inode = None
+        if inode != self._inode:
+            raise StorageError(
+                f"{self._path} has been moved, deleted or replaced while it was in use. Put it back, or restart the"
+                " program to begin with what is there now."
+            )
+
+    def diagnose(self, error: sqlite3.Error) -> str:
+        """Say what an error of SQLite means and what to do about it."""
+        return f"The instance has failed ({error})." if self._path is None else _diagnosis(self._path, error)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # Before anything is changed: the file may be another program's.
@@ -289,14 +315,14 @@ class Database:
         connection.execute(f"PRAGMA synchronous = {self._durability}")
         # On macOS a plain fsync leaves data in the drive's cache; elsewhere this changes nothing.
         connection.execute("PRAGMA fullfsync = ON")
-        # Fails where the file cannot be written, which would otherwise show with the first write.
         connection.execute("BEGIN IMMEDIATE")
         if self._is_new(connection):
             _create_schema(connection)
-        if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT_VERSION:
-            # Earlier versions of the package cannot read what this one may write.
-            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-        connection.execute("COMMIT")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        # Earlier versions of the package cannot read what this one may write. Also where nothing changes this fails
+        # if the file cannot be written, which would otherwise show with the first write.
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.execute("ROLLBACK" if version == FORMAT_VERSION else "COMMIT")
 
     def _check(self, connection: sqlite3.Connection) -> None:
         # In one transaction: between two statements of their own another process may make the file ours.
@@ -342,6 +368,7 @@ class _Write:
     def __enter__(self) -> sqlite3.Connection:
         self.lock.acquire()
         try:
+            self._database.check_file()
             connection = self._connection or self.open()
             connection.execute("BEGIN IMMEDIATE")
         except BaseException:
@@ -458,6 +485,9 @@ def error_code(error: sqlite3.Error) -> int | None:
     return None if code is None else code & 0xFF
 
 
+_NOT_WRITABLE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
+
+
 def _diagnosis(path: Path, error: sqlite3.Error) -> str:
     code = error_code(error)
     if code == sqlite3.SQLITE_NOTADB:
@@ -466,4 +496,9 @@ def _diagnosis(path: Path, error: sqlite3.Error) -> str:
         return f"{path} is damaged ({error}). Restore it from a copy, or choose another folder."
     if code == sqlite3.SQLITE_BUSY:
         return f"{path} is locked by another program. Close that, or choose another folder."
-    return f"{path} cannot be used ({error}). Make the file and its folder writable, or choose another folder."
+    if code == sqlite3.SQLITE_FULL:
+        return f"The disk with {path} is full. Make room and try again; what has been acknowledged is kept."
+    if code == sqlite3.SQLITE_IOERR:
+        return f"{path} cannot be read or written ({error}). See whether the disk is full or damaged, and try again."
+    advice = " Make the file and its folder writable, or choose another folder." if code in _NOT_WRITABLE else ""
+    return f"{path} cannot be used ({error}).{advice}"

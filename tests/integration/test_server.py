@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
@@ -17,7 +18,7 @@ from tablestore.credentials import StaticCredentialsProvider
 from tablestore.protobuf import table_store_pb2
 from tablestore.retry import NoRetryPolicy
 
-from langchain_tablestore_memory.local import Server, Tablestore, async_ots_client, ots_client
+from langchain_tablestore_memory.local import Server, Tablestore, async_ots_client, ots_client, storage
 from langchain_tablestore_memory.local.engine import Engine
 
 
@@ -397,16 +398,19 @@ def test_what_goes_wrong_inside_is_logged_without_the_request(service, caplog, m
     assert "secret_table" not in caplog.text
 
 
-def test_a_database_that_stays_locked_is_a_busy_server(service, caplog, monkeypatch):
-    def locked(self, api, body):
-        error = sqlite3.OperationalError("database is locked")
-        error.sqlite_errorcode = sqlite3.SQLITE_BUSY_SNAPSHOT
-        raise error
-
-    monkeypatch.setattr(Engine, "execute", locked)
-    with pytest.raises(tablestore.OTSServiceError) as caught:
-        ots_client(service, retry_policy=NoRetryPolicy()).list_table()
-    assert (caught.value.http_status, caught.value.code) == (503, "OTSServerBusy")
+@pytest.mark.parametrize("is_open", [False, True], ids=["when opening", "when writing"])
+def test_a_database_that_stays_locked_is_a_busy_server(tmp_path, caplog, monkeypatch, is_open):
+    monkeypatch.setattr(storage, "_BUSY_TIMEOUT", 0.05)
+    with Tablestore(tmp_path) as service, closing(sqlite3.connect(tmp_path / "local.sqlite3")) as other:
+        sdk = ots_client(service, retry_policy=NoRetryPolicy())
+        if is_open:
+            sdk.list_table()
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(tablestore.OTSServiceError) as caught:
+            make_table(sdk)
+        assert (caught.value.http_status, caught.value.code) == (503, "OTSServerBusy")
+        other.execute("ROLLBACK")
+        make_table(sdk)
     assert caplog.records == []
 
 

@@ -10,12 +10,14 @@ import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 from engine_calls import call, create, get, put, scan, update
-from tablestore import INF_MAX, INF_MIN, TableOptions
+from tablestore import INF_MAX, INF_MIN, SecondaryIndexMeta, TableOptions
 
+from langchain_tablestore_memory.local import storage
 from langchain_tablestore_memory.local.engine import Engine
 from langchain_tablestore_memory.local.errors import RequestError, StorageError
 from langchain_tablestore_memory.local.storage import FORMAT_VERSION
@@ -153,6 +155,85 @@ class TestRefused:
                 Engine(tmp_path / "instance.sqlite3")
         finally:
             tmp_path.chmod(0o700)
+
+    def test_a_file_that_cannot_be_written(self, path, monkeypatch):
+        Engine(path).close()
+        monkeypatch.setattr(storage, "_connect", lambda target: connect(f"file:{target}?mode=ro"))
+        connect = partial(sqlite3.connect, uri=True, isolation_level=None)
+        with pytest.raises(StorageError, match=r"readonly.*Make the file and its folder writable"):
+            Engine(path)
+
+
+class TestTrouble:
+    """What happens to the file while it is in use."""
+
+    def test_a_full_disk(self, engine, path):
+        create(engine)
+        with engine._database.write() as connection:
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+        written = []
+
+        def fill():
+            for number in range(100):
+                put(engine, key(number), [("x", "x" * 5000)])
+                written.append(key(number))
+
+        with pytest.raises(RequestError, match=r"is full\. Make room and try again") as caught:
+            fill()
+        assert (caught.value.code, str(path) in caught.value.message) == ("OTSStorageUnusable", True)
+        with pytest.raises(RequestError, match="is full"):
+            call(engine, "CreateIndex", "t", SecondaryIndexMeta("i", ["d"], []), True)
+        assert scan(engine, *EVERYTHING) == written
+        with engine._database.write() as connection:
+            connection.execute("PRAGMA max_page_count = 1000000")
+        put(engine, key(1000), [("d", 1)])
+        call(engine, "CreateIndex", "t", SecondaryIndexMeta("i", ["d"], []), True)
+        engine.close()
+        again = Engine(path)
+        assert scan(again, *EVERYTHING) == [*written, key(1000)]
+        again.close()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="this system does not delete files in use")
+    def test_a_file_that_is_deleted(self, engine, path):
+        """SQLite would write on into a file that nobody can open any more."""
+        create(engine)
+        path.unlink()
+        for work in (lambda: put(engine, key(1), []), lambda: get(engine, key(1))):
+            with pytest.raises(
+                RequestError, match=r"moved, deleted or replaced while .* in use\. Put it back"
+            ) as caught:
+                work()
+            assert caught.value.code == "OTSStorageUnusable"
+        assert not path.exists()
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="this system does not move files in use")
+    def test_a_file_that_is_moved_and_put_back(self, engine, path):
+        create(engine)
+        folder, elsewhere = path.parent, path.parent.with_name("elsewhere")
+        folder.rename(elsewhere)
+        Engine(path).close()
+        with pytest.raises(RequestError, match="moved, deleted or replaced"):
+            put(engine, key(1), [])
+        path.unlink()
+        folder.rmdir()
+        elsewhere.rename(folder)
+        put(engine, key(1), [])
+        assert scan(engine, *EVERYTHING) == [key(1)]
+
+    def test_a_damaged_file(self, engine, path):
+        create(engine)
+        for number in range(100):
+            put(engine, key(number), [("x", "x" * 5000)])
+        engine.close()
+        with path.open("r+b") as file:
+            file.seek(8192 * 3)
+            file.write(b"\xff" * 8192 * 60)
+        again = Engine(path)
+        with pytest.raises(RequestError, match=r"is damaged .*Restore it from a copy") as caught:
+            scan(again, *EVERYTHING)
+        assert caught.value.code == "OTSStorageUnusable"
+        again.close()
 
 
 class TestMemory:
