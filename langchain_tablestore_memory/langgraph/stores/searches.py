@@ -190,7 +190,9 @@ class _Finding:
                 if finished and len(found) < self.query.last:
                     # As in LangGraph, what has no vector comes after what has.
                     rest, _ = yield from self._counting(self._without_vector, self.query.last - len(found))
-                    found += [Found(item, None) for item, _ in rest]
+                    # Between the two, somebody may have put an item anew, without a vector.
+                    known = {item.identity for item, _ in found}
+                    found += [Found(item, None) for item, _ in rest if item.identity not in known]
         return found[self.query.offset : self.query.last]
 
     def _counting(

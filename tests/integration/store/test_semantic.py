@@ -8,6 +8,8 @@ import pytest
 from langgraph.store.base import PutOp, SearchOp
 from vectorstore.support import vector
 
+from langchain_tablestore_memory.langgraph import TablestoreStore
+
 from .support import DIMENSIONS, TopicEmbeddings, keys_of, topic_index
 
 NS = ("docs",)
@@ -297,6 +299,26 @@ async def test_pages_with_items_without_vectors(open_store):
         for offset in range(0, 10, limit):
             paged += keys_of(await store.search(NS, query="tea", limit=limit, offset=offset))
         assert paged == expected
+
+
+async def test_an_item_that_loses_its_vector_while_it_is_searched(open_store, engine):
+    """Found with its vector, it is not found once more among those that have none."""
+    store = open_store(index=topic_index())
+    other = TablestoreStore(engine.connection("sync"), index=topic_index())
+    await store.put(NS, "k", {"text": "tea"})
+    await store.search(NS, query="tea")
+    searches = 0
+
+    def before(api):
+        nonlocal searches
+        searches += api == "Search"
+        if searches == 2:
+            engine.before = None
+            other.put(NS, "k", {"text": "tea"}, index=False)
+
+    engine.before = before
+    assert keys_of(await store.search(NS, query="tea")) == ["k"]
+    assert engine.before is None
 
 
 async def test_a_vector_of_zeros(open_any):
