@@ -37,6 +37,11 @@ class HeldValues:
             while len(self._held) > _LINES:
                 self._held.popitem(last=False)
 
+    def forget_line(self, line: Line) -> None:
+        """Forget the checkpoints of a line."""
+        with self._lock:
+            self._held.pop(line, None)
+
     def forget(self, thread_id: str | None = None) -> None:
         """Forget the checkpoints of a thread, or all."""
         with self._lock:

@@ -122,7 +122,10 @@ class ThreadStorage:
             found = yield from read_latest(self.reader, line, alive)
         else:
             found = yield from read_one(self.reader, line, checkpoint_id, alive)
-        if found is not None:
+        if found is None:
+            # Somebody else may have deleted it: what goes on from it finds nothing stored.
+            self._held.forget_line(line)
+        else:
             self._held.remember(line, found.checkpoint_id, found.held())
         return found
 

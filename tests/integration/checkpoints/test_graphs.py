@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from core.support import Face
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
@@ -285,3 +286,21 @@ async def test_a_new_saver_reads_what_another_wrote(connection, mode):
         result = await graph.invoke({"log": [{"text": "x" * 3000, "number": number}]}, THREAD)
         assert result["n"] == 2 * (number + 1)
         assert len(result["log"]) == 3 * (number + 1)
+
+
+@pytest.mark.parametrize("gone", ["deleted", "dropped"])
+async def test_a_checkpoint_that_another_saver_deleted_is_gone_on_from(connection, mode, gone):
+    """LangGraph begins the thread afresh, and nothing is taken for stored that was when the checkpoint was."""
+    saver, other = TablestoreSaver(connection), Face(TablestoreSaver(connection), mode)
+    graph = Running(steps("a", "b").compile(checkpointer=saver), mode)
+    log = ["x" * 900] * 30
+    await graph.invoke({"log": log}, THREAD)
+    last = (await graph.get_state(THREAD)).config
+    if gone == "deleted":
+        await other.delete_thread("t1")
+    else:
+        await other.drop()
+        await other.setup()
+    await graph.update_state(last, {"log": log}, as_node="b")
+    assert (await graph.get_state(THREAD)).values == {"log": log}
+    assert (await other.get_tuple(THREAD)).checkpoint["channel_values"]["log"] == log
