@@ -158,14 +158,15 @@ class ItemTable(ManagedTable):
         wanted = offset + limit
         page_size = min(wanted if accepts is None else max(wanted, _FILTERED_PAGE), MAX_PAGE)
         rows = Scan(index.name, start, end, is_there, page_size=page_size)
-        items: list[StoredItem] = []
+        # What is deleted and put again while this is read moves to the end, and is met twice.
+        items: dict[Identity, StoredItem] = {}
         while not rows.finished and len(items) < wanted:
             for some in _slices((yield from rows.fetch()), _FILTERED_BYTES if accepts is not None else None):
                 complete = [row for row in (yield from self._completed(some)) if row is not None and is_there(row)]
-                items += filter(accepts, map(StoredItem.of, complete))
+                items |= {item.identity: item for item in filter(accepts, map(StoredItem.of, complete))}
                 if len(items) >= wanted:
                     break
-        return items[offset:wanted]
+        return list(items.values())[offset:wanted]
 
     def namespaces(self, listing: Listing, *, expired_at: int | None) -> Program[list[Namespace]]:
         """The namespaces that hold items.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from langgraph.store.base import PutOp, SearchOp
 
+from langchain_tablestore_memory.langgraph import TablestoreStore
+
 from .support import LABELS, keys_of
 
 NS = ("docs",)
@@ -125,3 +127,23 @@ async def test_many_items(any_store):
     assert keys_of(await any_store.search(NS, limit=2000)) == keys
     assert keys_of(await any_store.search(NS, limit=5, offset=400)) == keys[400:405]
     assert keys_of(await any_store.search(NS, filter={"n": {"$gte": 490}})) == keys[490:]
+
+
+async def test_an_item_that_is_made_anew_while_it_is_read(store, engine):
+    """It moves to the end, behind what was read, and is there once all the same, as it is now."""
+    other = TablestoreStore(engine.connection("sync"))
+    await store.batch([PutOp(NS, f"k{n:03}", {"n": n}) for n in range(201)])
+    reads = 0
+
+    def before(api):
+        nonlocal reads
+        reads += api == "GetRange"
+        if reads == 2:
+            engine.before = None
+            other.delete(NS, "k000")
+            other.put(NS, "k000", {"n": 0, "anew": True})
+
+    engine.before = before
+    [found] = await store.search(NS, filter={"n": 0})
+    assert engine.before is None
+    assert (found.key, found.value) == ("k000", {"n": 0, "anew": True})
