@@ -177,19 +177,37 @@ class ThreadRecord:
                 self._store.table.latest_keys(self._conversation, limit),
             ]
         )
-        latest, complete = dict(reversed(keys)), len(keys) < limit
+        doubled = yield from self._remove_doubles(messages, keys)
+        latest, complete = dict(keys), len(keys) < limit
         missing = [] if complete else [str(each.id) for each in unrecorded if each.id not in latest]
         times = {**latest, **(yield from self._store.table.latest_times(self._conversation, missing))}
         last_write = None if row is None else row.columns.get(LAST_WRITE)
         self._remember_found(messages, times)
         if first:
             self._pass_over_deleted(messages, times)
-            self._summary.miscounted = not _in_step(last_write, latest)
+        if doubled or (first and not _in_step(last_write, latest)):
+            self._summary.miscounted = True
         self._find_gaps(messages, times)
         # Only now, as another run of the thread takes it to say that it need not look.
         self._tail = self._seen_tail(row, latest, messages, complete=complete)
         self._last_write = last_write
         self._others_wrote = False
+
+    def _remove_doubles(self, messages: Sequence[BaseMessage], keys: Sequence[tuple[str, int]]) -> Program[bool]:
+        """Of messages that are stored more than once, leave the earliest. Who was to do so was interrupted.
+
+        Args:
+            messages: The messages; others are left alone.
+            keys: Ids and times of what is stored, the latest one first.
+        """
+        ours, earliest = {message.id for message in messages}, dict(keys)
+        doubles = [(name, time) for name, time in keys if name in ours and time > earliest[name]]
+        yield from self._delete(doubles)
+        return bool(doubles)
+
+    def _delete(self, keys: Sequence[tuple[str, int]]) -> Program[None]:
+        table = self._store.table
+        yield from write_rows([table.delete(message_keys(self._conversation, time, name)) for name, time in keys])
 
     def _seen_tail(
         self, row: StoredRow | None, latest: Mapping[str, int], messages: Sequence[BaseMessage], *, complete: bool
@@ -362,12 +380,11 @@ class ThreadRecord:
         """Of messages that others recorded at the same time, leave the earliest."""
         table = self._store.table
         found = yield Together([table.times_of(self._conversation, draft.message_id) for draft in drafts])
-        doubles: list[RowWrite] = []
+        doubles: list[tuple[str, int]] = []
         for draft, times in zip(drafts, found, strict=True):
-            keys = [message_keys(self._conversation, each, draft.message_id) for each in times[1:]]
-            doubles += [table.delete(key) for key in keys]
+            doubles += [(draft.message_id, time) for time in times[1:]]
             draft.create_time = times[0] if times else draft.create_time
-        yield from write_rows(doubles)
+        yield from self._delete(doubles)
 
     # What recorded messages become
 

@@ -136,6 +136,31 @@ async def test_each_request_fails_once(engine, mode, carried_out, first, elsewhe
     assert failures > 3
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["the same process", "another process"])
+async def test_an_outage_before_what_two_recorded_is_merged(engine, mode, elsewhere):
+    """Who finds that others wrote a message as well, and is stopped there, leaves it twice; whoever goes on merges it."""
+    run = Runs(engine.connection(mode), mode)
+
+    def process(*script):
+        recording = TranscriptMiddleware(engine.connection(mode))
+        return create_agent(ScriptedModel(script=list(script)), middleware=[recording])
+
+    first = process()
+    state = (await run(first, "one"))["messages"]
+    given = [*state, HumanMessage("two", id="two")]
+    with pytest.raises(RuntimeError):
+        await run(process(RuntimeError("no model")), given)
+    engine.times = 100
+    engine.fail_from(2)
+    with pytest.raises(TablestoreMemoryError):
+        await run(first, given)
+    engine.fail_from(0)
+    assert await run.texts() == ["one", "re: one", "two", "two"]
+    await run(process() if elsewhere else first, given)
+    assert await run.texts() == ["one", "re: one", "two", "re: two"]
+    assert (await run.session()).message_count == 4
+
+
 class UnreliableTablestore(WatchedTablestore):
     """Fails some requests at random, half of them after they took effect."""
 
