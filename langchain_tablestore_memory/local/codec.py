@@ -29,9 +29,11 @@ from .plainbuffer import HEADER, encode_requested_cell, encode_row, make_key_cel
 from .values import encode_value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .plainbuffer import Cell
+
+    _Encode = Callable[[Any, Any], bytes | None]
 
 _KEY_TYPES: Final = frozenset((str, int))
 _COLUMN_TYPES: Final = frozenset((str, int, float, bool, bytearray))
@@ -159,33 +161,27 @@ def _encode_pairs(pairs: list[Any], types: frozenset[type]) -> list[tuple[bytes,
 
 
 class _Encoder(encoder.OTSProtoBufferEncoder):  # type: ignore[misc]  # the SDK is untyped
-    def _make_put_row_item(self, proto: Any, put_row_item: Any) -> Any:
-        row = put_row_item.row
-        encoded = encode_put_row(row.primary_key, row.attribute_columns)
-        if encoded is None:
-            return super()._make_put_row_item(proto, put_row_item)
-        self._describe(proto, put_row_item.condition, put_row_item.return_type)
-        proto.row_change = encoded
-        proto.type = tables.PUT
-        return proto
+    def _make_put_row_item(self, proto: Any, item: Any) -> Any:
+        return self._make_item(proto, item, encode_put_row, tables.PUT) or super()._make_put_row_item(proto, item)
 
-    def _make_update_row_item(self, proto: Any, update_row_item: Any) -> Any:
-        row = update_row_item.row
-        encoded = encode_update_row(row.primary_key, row.attribute_columns)
+    def _make_update_row_item(self, proto: Any, item: Any) -> Any:
+        made = self._make_item(proto, item, encode_update_row, tables.UPDATE)
+        return made or super()._make_update_row_item(proto, item)
+
+    def _make_item(self, proto: Any, item: Any, encode: _Encode, kind: int) -> Any:
+        encoded = encode(item.row.primary_key, item.row.attribute_columns)
         if encoded is None:
-            return super()._make_update_row_item(proto, update_row_item)
-        self._describe(proto, update_row_item.condition, update_row_item.return_type)
+            return None
         proto.row_change = encoded
-        proto.type = tables.UPDATE
-        return proto
+        proto.type = kind
+        return self._describe(proto, item.condition, item.return_type)
 
     def _encode_put_row(self, table_name: Any, row: Any, condition: Any, return_type: Any, transaction_id: Any) -> Any:
         encoded = encode_put_row(row.primary_key, row.attribute_columns)
         if encoded is None or transaction_id is not None or type(table_name) is not str:
             return super()._encode_put_row(table_name, row, condition, return_type, transaction_id)
         proto = tables.PutRowRequest(table_name=table_name, row=encoded)
-        self._describe(proto, condition, return_type)
-        return proto
+        return self._describe(proto, condition, return_type)
 
     def _encode_update_row(
         self, table_name: Any, row: Any, condition: Any, return_type: Any, transaction_id: Any
@@ -194,8 +190,7 @@ class _Encoder(encoder.OTSProtoBufferEncoder):  # type: ignore[misc]  # the SDK 
         if encoded is None or transaction_id is not None or type(table_name) is not str:
             return super()._encode_update_row(table_name, row, condition, return_type, transaction_id)
         proto = tables.UpdateRowRequest(table_name=table_name, row_change=encoded)
-        self._describe(proto, condition, return_type)
-        return proto
+        return self._describe(proto, condition, return_type)
 
     def _encode_get_range(self, table_name: Any, direction: Any, start: Any, end: Any, *options: Any) -> Any:
         bounds = encode_bound(start), encode_bound(end)
@@ -205,10 +200,11 @@ class _Encoder(encoder.OTSProtoBufferEncoder):  # type: ignore[misc]  # the SDK 
         proto.inclusive_start_primary_key, proto.exclusive_end_primary_key = bounds
         return proto
 
-    def _describe(self, proto: Any, condition: Any, return_type: Any) -> None:
+    def _describe(self, proto: Any, condition: Any, return_type: Any) -> Any:
         self._make_condition(proto.condition, _UNCONDITIONAL if condition is None else condition)
         if return_type == ReturnType.RT_PK:
             proto.return_content.return_type = tables.RT_PK
+        return proto
 
 
 class _Decoder(decoder.OTSProtoBufferDecoder):  # type: ignore[misc]  # the SDK is untyped
