@@ -295,9 +295,11 @@ def some_of(names: Sequence[str]) -> str:
 
 
 def _write_error(rows: Sequence[RowWrite], outcome: WriteOutcome) -> Exception:
-    failure = outcome.failed[0][1]
+    failures = [failure for _, failure in outcome.failed]
+    # Who meets a row that was changed meanwhile goes on: that must not pass over what failed beside it.
+    failure = next((each for each in failures if each.code != CONFLICT), failures[0])
     cause = failure.to_error("batch_write_row")
-    in_doubt = any(failure.ambiguous for _, failure in outcome.failed)
+    in_doubt = any(each.ambiguous for each in failures)
     if not (outcome.stored or in_doubt) and isinstance(cause, AuthenticationError | PermissionDeniedError):
         return cause
     order = {row.name: position for position, row in enumerate(rows)}

@@ -34,6 +34,7 @@ BUSY = OTSServiceError(503, "OTSServerBusy", "Server is busy.")
 OK = (True, "", "")
 ROW_BUSY = (False, "OTSServerBusy", "Server is busy.")
 ROW_TIMEOUT = (False, "OTSTimeout", "Operation timeout.")
+ROW_CHANGED = (False, "OTSConditionCheckFail", "Condition check failed.")
 ROW_TOO_LARGE = (False, "OTSOutOfRowSizeLimit", "The total data size of columns in one row exceeded the limit.")
 
 
@@ -257,6 +258,14 @@ def test_rows_that_keep_failing(write):
         write([put("a"), put("b")], busy, busy, busy)
     assert isinstance(caught.value.__cause__, UnavailableError)
     assert len(write.client.requests) == 3
+
+
+def test_a_row_that_was_changed_hides_no_failure(write):
+    """Who meets a changed row reads it again and goes on, and would pass over the row beside it."""
+    changed = failing({"a": ROW_CHANGED, "b": ROW_BUSY})
+    with pytest.raises(WriteError, match=r"^2 of 2 rows not stored: message 'a', message 'b'\. ") as caught:
+        write([put("a"), put("b")], changed, changed, changed)
+    assert caught.value.code == "OTSServerBusy"
 
 
 def test_requests_that_keep_failing(write):
