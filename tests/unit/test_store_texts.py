@@ -87,6 +87,14 @@ def test_no_unicode():
         texts({"text": "a\ud800"}, ["text"])
 
 
+@pytest.mark.parametrize("path", ["$", "n", "deep"])
+def test_an_int_that_python_does_not_write(path):
+    value = {"n": 10**5000, "deep": [{"when": dt.date(2024, 1, 2)}, 10**5000], "text": "tea"}
+    with pytest.raises(InvalidArgumentError, match=r"the item cannot be written as text .* index=False"):
+        texts(value, [path])
+    assert texts(value, ["text"]) == ["tea"]
+
+
 def test_settings():
     model = DeterministicFakeEmbedding(size=4)
     assert settings(embed=model, dims=4).dimension == 4

@@ -83,7 +83,7 @@ class TextSettings:
             name: What the item is called in errors.
 
         Raises:
-            InvalidArgumentError: `index` is none of these, or a text is no Unicode.
+            InvalidArgumentError: `index` is none of these, a text is no Unicode, or a part of the value has none.
         """
         if index is False:
             return []
@@ -91,7 +91,7 @@ class TextSettings:
         texts: dict[str, None] = {}
         for path in paths:
             # A text without any character has no meaning, and models refuse it.
-            texts.update(dict.fromkeys(text for text in _texts_at(value, path) if text.strip()))
+            texts.update(dict.fromkeys(text for text in _texts_at(value, path, name) if text.strip()))
         for text in texts:
             try:
                 text.encode()
@@ -128,13 +128,20 @@ def _path(field: str) -> Path:
     return WHOLE if field == WHOLE else tokenize_path(field)
 
 
-def _texts_at(value: Mapping[str, Any], path: Path) -> list[str]:
+def _texts_at(value: Mapping[str, Any], path: Path, name: str) -> list[str]:
     try:
-        return get_text_at_path(value, path)
-    except TypeError:
-        # A part of the value is no JSON. Times and the like are found as what str() makes of them.
-        plain = json.loads(json.dumps(_plain(value), default=str, ensure_ascii=False))
-        return get_text_at_path(plain, path)
+        try:
+            return get_text_at_path(value, path)
+        except TypeError:
+            # A part of the value is no JSON. Times and the like are found as what str() makes of them.
+            plain = json.loads(json.dumps(_plain(value), default=str, ensure_ascii=False))
+            return get_text_at_path(plain, path)
+    except ValueError as error:
+        # Python writes no int of more than 4300 digits.
+        raise InvalidArgumentError(
+            f"{name} cannot be written as text ({error}). Name the fields to search with index=[...], or give "
+            "index=False."
+        ) from error
 
 
 def _plain(value: Any) -> Any:
