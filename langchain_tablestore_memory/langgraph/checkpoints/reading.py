@@ -25,7 +25,7 @@ from langchain_tablestore_memory.langgraph.checkpoints.rows import (
     Run,
     written,
 )
-from langchain_tablestore_memory.langgraph.checkpoints.values import Part, Value
+from langchain_tablestore_memory.langgraph.checkpoints.values import GONE, Part, Value
 
 _PIECES_AT_A_TIME = 3
 _ROWS_AT_A_TIME = 15
@@ -97,6 +97,8 @@ class CheckpointReader:
                 for run in place.runs
                 for part in parts[checkpoint.line, run.checkpoint_id, run.pieces][run.first : run.first + run.length]
             ]
+            if GONE in found or len(found) != sum(run.length for run in place.runs):
+                raise ValuesGoneError(f"Values of channel {channel!r} are gone: its thread was pruned meanwhile.")
             checkpoint.values[channel] = Value(place.is_list, found)
         return {where: parts[where] for where in needed}
 

@@ -31,6 +31,7 @@ from langchain_tablestore_memory.langgraph.checkpoints.rows import (
     NewPieces,
     whole,
 )
+from langchain_tablestore_memory.langgraph.checkpoints.values import GONE
 from langchain_tablestore_memory.langgraph.checkpoints.writing import bundle_parts
 
 _PAGE = 1000
@@ -204,7 +205,7 @@ def _set_aside(reader: CheckpointReader, kept: _Kept, checkpoint_ids: Sequence[s
 def _set_aside_one(reader: CheckpointReader, kept: _Kept, checkpoint: StoredCheckpoint) -> Program[None]:
     checkpoint_id, needed = checkpoint.checkpoint_id, kept.needed[checkpoint.checkpoint_id]
     # Parts are known by their numbers.
-    parts = [part if number in needed else ("", b"") for number, part in enumerate(checkpoint.parts)]
+    parts = [part if number in needed else GONE for number, part in enumerate(checkpoint.parts)]
     pieces = NewPieces(reader.table, kept.line, checkpoint_id, kept.written)
     column = pieces.column(DATA, bundle_parts(parts))
     if isinstance(column[1], str):

@@ -19,6 +19,9 @@ Version = str | int | float
 Part = tuple[str, bytes]
 """What a serializer makes of an object: what kind it is, and its bytes."""
 
+GONE: Part = ("", b"")
+"""In place of a part that nobody needed when its checkpoint was removed."""
+
 MAX_REWRITTEN = 4 * 1024
 """Bytes of a list that is stored whole when it grows, so that the latest checkpoint is read in one request."""
 

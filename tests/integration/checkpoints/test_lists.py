@@ -169,6 +169,21 @@ async def test_branches_grow_apart(saver, open_saver):
     await check(open_saver(), branches[-1:])
 
 
+async def test_what_goes_on_from_a_checkpoint_that_is_being_pruned_is_left_out(saver, open_saver):
+    """Of the old checkpoint something else is kept, and not the list that the new one goes on with."""
+    thread = Thread()
+    first = thread.step(None, {"list": LONG[:20], "kept": "k" * 1000})
+    await saver.put(*first.arguments)
+    [second] = await stored(saver, thread, [LONG[:20:-1]], first.state)
+    await open_saver().prune(["t1"])
+    [lost] = await stored(saver, thread, [LONG[:21]], first.state)
+    for reader in (saver, open_saver()):
+        assert await reader.get_tuple(lost.config) is None
+        assert place((await reader.get_tuple(thread.config())).config) == place(second.config)
+        await check(reader, [second])
+    await check(open_saver(), [second, *await stored(saver, thread, [LONG], second)])
+
+
 @pytest.mark.parametrize("name", ["breathes", "is other things too"])
 @pytest.mark.parametrize(
     "serde",
