@@ -182,7 +182,8 @@ class ThreadRecord:
         missing = [] if complete else [str(each.id) for each in unrecorded if each.id not in latest]
         times = {**latest, **(yield from self._store.table.latest_times(self._conversation, missing))}
         last_write = None if row is None else row.columns.get(LAST_WRITE)
-        self._remember_found(messages, times)
+        for name, time in times.items():
+            self._recorded.setdefault(name, _Recorded(time, None))
         if first:
             self._pass_over_deleted(messages, times)
         if doubled or (first and not _in_step(last_write, latest)):
@@ -222,12 +223,6 @@ class ThreadRecord:
             untitled=not entitled or (complete and len(there) == len(latest) and not texts_of(there, HumanMessage)),
             foreign=False,
         )
-
-    def _remember_found(self, messages: Sequence[BaseMessage], times: Mapping[str, int]) -> None:
-        for message in messages:
-            message_id = str(message.id)
-            if message_id in times:
-                self._recorded.setdefault(message_id, _Recorded(times[message_id], None))
 
     def _pass_over_deleted(self, messages: Sequence[BaseMessage], times: Mapping[str, int]) -> None:
         """What was deleted from the transcript stays deleted, though the state still has it.

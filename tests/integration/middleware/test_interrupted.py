@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -101,3 +102,28 @@ async def test_answers_of_one_request(process, run: Runs, lose):
     await lose("one")
     await run(process(), given)
     assert await run.texts() == ["two", "three", "re: three"]
+
+
+async def test_an_answer_that_is_given_again(engine, mode, run: Runs):
+    """A cache gives the answer again, under its id, to the process that goes on after one that was stopped."""
+
+    class Stopping(AgentMiddleware):
+        def wrap_model_call(self, request, handler):
+            handler(request)
+            raise RuntimeError("stopped")
+
+        async def awrap_model_call(self, request, handler):
+            await handler(request)
+            raise RuntimeError("stopped")
+
+    def process(*before):
+        model = ScriptedModel(script=[AIMessage("re: one", id="cached")])
+        recording = TranscriptMiddleware(engine.connection(mode))
+        return create_agent(model, middleware=[*before, recording])
+
+    given = [HumanMessage("one", id="one")]
+    with pytest.raises(RuntimeError):
+        await run(process(Stopping()), given)
+    await run(process(), given)
+    assert await run.texts() == ["one", "re: one"]
+    assert (await run.session()).message_count == 2
