@@ -56,8 +56,9 @@ def instance_name(new_instance_name: Callable[[], str]) -> str:
     return new_instance_name()
 
 
-@pytest.fixture(params=["in-process", "http"])
+@pytest.fixture(params=["in-process", pytest.param("http", marks=pytest.mark.slow)])
 def front(request: pytest.FixtureRequest) -> str:
+    """Both fronts hand requests to one engine: over HTTP only what is about the wire is among the fast tests."""
     return str(request.param)
 
 

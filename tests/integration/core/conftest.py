@@ -9,7 +9,12 @@ import pytest
 
 from langchain_tablestore_memory import Connection, MemoryStore, MessageStore, SessionRegistry
 
-from .support import Face
+from .support import SYNC_FIRST, Face
+
+
+@pytest.fixture(params=SYNC_FIRST)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import pytest
 from tablestore import AsyncOTSClient, NoRetryPolicy, OTSClient
 
 from langchain_tablestore_memory import Connection, RetryPolicy
@@ -14,6 +15,8 @@ from langchain_tablestore_memory.local.errors import RequestError
 from langchain_tablestore_memory.local.service import Response, error_body, response_headers
 
 MODES = ("sync", "async")
+SYNC_FIRST = ("sync", pytest.param("async", marks=pytest.mark.slow))
+"""Both modes run one program: of all that is asked, the fast tests ask only some in both."""
 
 
 class WatchedTablestore(Tablestore):

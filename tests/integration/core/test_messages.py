@@ -19,9 +19,14 @@ from langchain_tablestore_memory import (
     microseconds_timestamp,
 )
 
-from .support import Face, metadata_with_types
+from .support import MODES, Face, metadata_with_types
 
 SCALARS = {"raw": bytearray(b"\xe6\x98\x86"), "real": 1.5, "text": "王帆", "whole": 673673892, "yes": True}
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 async def put(store, conversation, *times):

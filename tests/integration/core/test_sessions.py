@@ -16,7 +16,7 @@ from langchain_tablestore_memory import (
     microseconds_timestamp,
 )
 
-from .support import metadata_with_types
+from .support import MODES, metadata_with_types
 
 SCALARS = {"text": "4", "whole": 5, "real": 6.6, "yes": True, "raw": bytearray(b"China")}
 CARRIED = {
@@ -26,6 +26,11 @@ CARRIED = {
     "yes": MetaType.BOOLEAN,
     "raw": MetaType.BINARY,
 }
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 async def put(store, user_id, **times):

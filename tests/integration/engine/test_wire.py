@@ -33,6 +33,12 @@ GET = raw_get("t", KEY).SerializeToString()
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%S.000Z"
 
 
+@pytest.fixture(params=["in-process", "http"])
+def front(request):
+    """Either among the fast tests: each has a wire of its own."""
+    return request.param
+
+
 def utc(shift=0):
     now = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=shift)
     return now.strftime(DATE_FORMAT)

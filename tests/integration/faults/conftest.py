@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,57 +21,42 @@ from .worlds import Contents, World, furnish, opened, prepare, stock
 
 
 @pytest.fixture(scope="session")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], None]], Path]:
+    """The folder that a function made a Tablestore in, once for all tests, to be copied."""
+
+    @functools.cache
+    def find(fill: Callable[[Path], None]) -> Path:
+        folder = tmp_path_factory.mktemp(fill.__name__)
+        fill(folder)
+        return folder
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def bare(filled: Callable[[Callable[[Path], None]], Path]) -> Path:
     """The folder of a Tablestore without tables, to be copied."""
-    folder = tmp_path_factory.mktemp("bare")
-    prepare(folder)
-    return folder
+    return filled(prepare)
 
 
 @pytest.fixture(scope="session")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def furnished(filled: Callable[[Callable[[Path], None]], Path]) -> Path:
     """The folder of a Tablestore with conversations in it, to be copied."""
-    folder = tmp_path_factory.mktemp("furnished")
-    furnish(folder)
-    return folder
+    return filled(furnish)
 
 
 @pytest.fixture(scope="session")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a Tablestore with documents in it, to be copied."""
-    folder = tmp_path_factory.mktemp("stocked")
-    stock(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def shelved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a Tablestore with items of a LangGraph store in it, to be copied."""
-    folder = tmp_path_factory.mktemp("shelved")
-    shelve(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a Tablestore with checkpoints in it, to be copied."""
-    folder = tmp_path_factory.mktemp("kept")
-    keep_threads(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def beginning(bare: Path, furnished: Path, stocked: Path, shelved: Path, kept: Path) -> Callable[[Operation], Path]:
+def beginning(filled: Callable[[Callable[[Path], None]], Path]) -> Callable[[Operation], Path]:
     """The folder from which an operation's world is copied."""
 
     def find(operation: Operation) -> Path:
         if not operation.furnished:
-            return bare
+            return filled(prepare)
         if operation.owner is TablestoreSaver:
-            return kept
+            return filled(keep_threads)
         if operation.owner in STORE_OWNERS:
-            return shelved
-        return stocked if operation.owner in DOCUMENT_OWNERS else furnished
+            return filled(shelve)
+        return filled(stock if operation.owner in DOCUMENT_OWNERS else furnish)
 
     return find
 

@@ -240,7 +240,7 @@ _QUICK = {
     "TablestoreSaver.put (session)",
     "TablestoreSaver.put_writes (special)",
     "TablestoreSaver.get_tuple",
-    "TablestoreSaver.prune",
+    "TablestoreSaver.prune (delete)",
 }
 
 

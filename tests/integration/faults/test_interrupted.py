@@ -46,7 +46,7 @@ def test_a_key_is_pressed(operation, when, enter, undisturbed):
 
 
 @each_operation
-@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_a_task_is_cancelled(operation, when, enter, undisturbed):
     expected = undisturbed(operation)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from langchain_tablestore_memory import (
     PermissionDeniedError,
     ServiceError,
@@ -17,15 +19,16 @@ from .reporting import told_in_failures
 from .wire import FORBIDDEN_FAULT, LASTING_ROW_FAULTS, PASSING_FAULTS
 
 _BY_NAME = {str(fault): fault for fault in PASSING_FAULTS}
-OUTAGES = [
-    (_BY_NAME[first], _BY_NAME[rest])
-    for first, rest in (
-        ("refused connection", "refused connection"),
-        ("silent after", "silent after"),
+each_outage = pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        pytest.param(_BY_NAME["refused connection"], _BY_NAME["refused connection"], marks=pytest.mark.slow),
+        pytest.param(_BY_NAME["silent after"], _BY_NAME["silent after"], marks=pytest.mark.slow),
         # Not carried out, and carried out when it was sent again, but nobody knows either.
-        ("silent before", "dropped after"),
-    )
-]
+        pytest.param(_BY_NAME["silent before"], _BY_NAME["dropped after"]),
+    ],
+    ids=str,
+)
 
 
 @each_operation
@@ -78,27 +81,27 @@ def test_rows_are_refused(operation, perform, enter, undisturbed):
 
 
 @each_operation
-def test_the_service_is_gone(operation, perform, enter, undisturbed):
+@each_outage
+def test_the_service_is_gone(operation, first, rest, perform, enter, undisturbed):
     expected = undisturbed(operation)
-    for first, rest in OUTAGES:
-        for position in range(100):
-            with told_in_failures(f"{first}, then {rest}, from request {position} on"), enter(operation) as world:
-                subject = operation.of(world)
-                begun = time.monotonic()
+    for position in range(100):
+        with told_in_failures(f"from request {position} on"), enter(operation) as world:
+            subject = operation.of(world)
+            begun = time.monotonic()
 
-                def decide(number, _request, fault=first, later=rest, begin=position):
-                    return None if number < begin else fault if number == begin else later
+            def decide(number, _request, begin=position):
+                return None if number < begin else first if number == begin else rest
 
-                with world.faults.deciding(decide):
-                    error = failure_of(perform, operation, subject)
-                    if not world.faults.met:
-                        break
-                    assert world.faults.met <= 30
-                assert time.monotonic() - begun < 10
-                assert isinstance(error, UnavailableError | WriteError)
-                check_kept(operation, expected, world, error)
-                check_repeated(operation, expected, world, perform, subject)
-        assert position > 0
+            with world.faults.deciding(decide):
+                error = failure_of(perform, operation, subject)
+                if not world.faults.met:
+                    break
+                assert world.faults.met <= 30
+            assert time.monotonic() - begun < 10
+            assert isinstance(error, UnavailableError | WriteError)
+            check_kept(operation, expected, world, error)
+            check_repeated(operation, expected, world, perform, subject)
+    assert position > 0
 
 
 def failure_of(perform, operation, subject):

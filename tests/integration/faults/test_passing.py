@@ -17,7 +17,7 @@ from langchain_tablestore_memory.langgraph import TablestoreSaver, TablestoreSto
 
 from .operations import OPERATIONS, each_operation_and_large_ones
 from .reporting import told_in_failures
-from .wire import CONNECTION_FAULTS, PASSING_FAULTS, PASSING_ROW_FAULTS
+from .wire import CONNECTION_FAULTS, PASSING_FAULTS, PASSING_ROW_FAULTS, SOME_PASSING_FAULTS
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,18 @@ def ids_of(contents):
     return {row_id for _, row_id, _ in contents.versions()}
 
 
+def faults_of(kinds, mode):
+    if kinds == "some":
+        return SOME_PASSING_FAULTS
+    return [*PASSING_FAULTS, *PASSING_ROW_FAULTS] if mode == "sync" else CONNECTION_FAULTS
+
+
+# Among the fast tests each fault hits a turn; see test_http.py.
+@pytest.mark.parametrize("kinds", ["some", pytest.param("all", marks=pytest.mark.slow)])
 @each_operation_and_large_ones
-def test_a_request_fails_once(operation, perform, enter, undisturbed):
+def test_a_request_fails_once(operation, kinds, perform, enter, undisturbed):
     expected = undisturbed(operation)
-    for fault in [*PASSING_FAULTS, *PASSING_ROW_FAULTS] if perform.mode == "sync" else CONNECTION_FAULTS:
+    for fault in faults_of(kinds, perform.mode):
         for position in range(100):
             with (
                 told_in_failures(f"{fault}, at request {position} of those that it concerns"),

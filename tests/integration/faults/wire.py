@@ -353,6 +353,13 @@ PASSING_ROW_FAULTS = [
 ]
 """Faults of rows in a batch after which the rows can be repeated."""
 
+SOME_PASSING_FAULTS = [
+    fault
+    for fault in (*PASSING_FAULTS, *PASSING_ROW_FAULTS)
+    if str(fault) in {"dropped after", "busy", "last rows timeout written"}
+]
+"""One of each kind: nothing is done, all is done and nobody hears of it, and some of it is."""
+
 FORBIDDEN_FAULT = Fault("forbidden", _instead(FORBIDDEN))
 """What repeating does not mend."""
 

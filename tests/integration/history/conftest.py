@@ -17,8 +17,9 @@ def connect_to(server):
     return connect(server.url, instance_name="local", access_key_id="local", access_key_secret="local")
 
 
-@pytest.fixture(scope="session", params=["embedded", "http"])
+@pytest.fixture(scope="session", params=["embedded", pytest.param("http", marks=pytest.mark.slow)])
 def connection(request):
+    """What is stored is the same either way; among the fast tests `counted` shows histories over HTTP."""
     if request.param == "embedded":
         with connect("local::memory:") as connection:
             yield connection

@@ -7,7 +7,7 @@ import decimal
 
 import numpy as np
 import pytest
-from core.support import metadata_with_types
+from core.support import MODES, metadata_with_types
 from tablestore import Row
 
 from langchain_tablestore_memory import Document, InvalidArgumentError, WriteError
@@ -37,6 +37,11 @@ RICH = {
     "large": 10**30,
     "decimal": decimal.Decimal("1.10"),
 }
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 class TestExactness:

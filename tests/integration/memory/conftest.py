@@ -6,11 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from core.support import Face
+from core.support import SYNC_FIRST, Face
 
 from langchain_tablestore_memory import Connection, LongTermMemory
 
 from .support import Clock, WordEmbeddings
+
+
+@pytest.fixture(params=SYNC_FIRST)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture

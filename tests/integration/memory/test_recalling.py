@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from core.support import MODES
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_tablestore_memory import FilterError, Filters, HybridSettings, InvalidArgumentError
@@ -22,6 +23,11 @@ QUESTION = "I like my dog, is 龙井茶 good?"
 """It shares words with all facts."""
 
 SEARCH_TYPES = ("vector", "full_text", "hybrid")
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 @pytest.fixture

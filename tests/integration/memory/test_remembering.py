@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from core.support import metadata_with_types
+from core.support import MODES, metadata_with_types
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from langchain_tablestore_memory import LongTermMemory, Memory
@@ -13,6 +13,11 @@ from langchain_tablestore_memory import LongTermMemory, Memory
 from .support import SECOND, START, texts_of
 
 LIKES, BIRTHDAY = "I like Sichuan food", "My birthday is March 15th"
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 async def test_a_text(memory):

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from core.support import Face
+from core.support import SYNC_FIRST, Face
 
 from langchain_tablestore_memory import Connection, TablestoreVectorStore
 
 from .support import TopicEmbeddings
 
 FILTERABLE = {"year": int, "lang": str, "tags": list[str]}
+
+
+@pytest.fixture(params=SYNC_FIRST)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture

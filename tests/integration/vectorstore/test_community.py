@@ -18,7 +18,9 @@ from .support import TopicEmbeddings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    community = pytest.importorskip("langchain_community.vectorstores.tablestore")
+    community = pytest.importorskip(
+        "langchain_community.vectorstores.tablestore", reason="langchain-community is not installed"
+    )
 
 FIELDS = [
     tablestore.FieldSchema("year", tablestore.FieldType.LONG, index=True, enable_sort_and_agg=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from blockbuster import blockbuster_ctx
-from core.support import Face
+from core.support import MODES, Face
 from langchain_core.documents import Document
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from pydantic import ValidationError
@@ -32,6 +32,11 @@ TEXTS = {
     "bread": "bread with rice",
 }
 METADATA = {name: {"year": 2000 + n, "lang": "en", "tags": [name[0]]} for n, name in enumerate(TEXTS)}
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 @pytest.fixture
