@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from langchain_tablestore_memory.cli.display import counted
 from langchain_tablestore_memory.cli.exporting import Counts, Selection, export
+from langchain_tablestore_memory.cli.files import new_file
 from langchain_tablestore_memory.cli.importing import Import
 from langchain_tablestore_memory.errors import ConfigurationError
 
@@ -78,15 +79,14 @@ def _target(file: Path | None, *, force: bool) -> Iterator[TextIO]:
         sys.stdout.flush()
         return
     try:
-        lines = file.open("w" if force else "x", encoding="utf-8", newline="\n")
+        with new_file(file, force=force) as lines:
+            yield lines
     except FileExistsError:
         raise ConfigurationError(f"The file {file} exists. Name another one, or pass --force.") from None
     except OSError as error:
         raise ConfigurationError(
             f"The file {file} cannot be written ({error.strerror or error}). Name another one."
         ) from error
-    with lines:
-        yield lines
 
 
 @contextlib.contextmanager

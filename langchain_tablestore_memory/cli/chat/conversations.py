@@ -13,6 +13,7 @@ from langchain_tablestore_memory.cli.chat.commands import UsageError
 from langchain_tablestore_memory.cli.chat.listing import Listing
 from langchain_tablestore_memory.cli.display import counted, describe_session, shortened, show_time, title_of
 from langchain_tablestore_memory.cli.exporting import Selection, export
+from langchain_tablestore_memory.cli.files import new_file
 from langchain_tablestore_memory.core.sessions import SessionRegistry
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Conversations:
         path = Path(file or f"{_file_name(self.current.session_id)}.jsonl")
         try:
             path = path.expanduser()
-            with path.open("x", encoding="utf-8") as lines:
+            with new_file(path) as lines:
                 written = export(self._connection, Selection(self._user_id, self.current.session_id), lines)
         except FileExistsError:
             raise UsageError(f"The file {path} exists. Name another one: /export FILE") from None

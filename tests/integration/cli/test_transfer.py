@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from pathlib import Path
 
 import pytest
 from history.support import exact
@@ -17,6 +18,7 @@ from langchain_tablestore_memory import (
     Session,
     SessionRegistry,
     TablestoreChatMessageHistory,
+    UnavailableError,
     connect,
 )
 
@@ -283,3 +285,37 @@ def test_a_file_is_written_over_only_where_that_is_asked_for(run, here, tmp_path
     assert file.read_text() == "mine"
     assert run("export", file, "--force", "--data", here, "--user", "u1").status == 0
     assert file.read_text().startswith('{"kind":"tablestore-memory"')
+
+
+def test_an_export_that_fails_leaves_what_was_there(run, here, tmp_path, monkeypatch):
+    """A service that is gone half-way takes no earlier export with it, and leaves no half of one."""
+    fill(here)
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    old.write_text("old")
+    old.chmod(0o600)
+    assert run("export", old, "--force", "--session", "nowhere", "--data", here, "--user", "u1").status == 2
+
+    def failing(*_, **__):
+        raise UnavailableError("Tablestore does not answer.", api="get_range")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MessageStore, "list", failing)
+        for file in (old, new):
+            done = run("export", file, "--force", "--data", here, "--user", "u1")
+            assert (done.status, done.errors) == (1, ["Error: Tablestore does not answer."])
+    assert (sorted(file.name for file in tmp_path.glob("*.*")), old.read_text()) == (["old.jsonl"], "old")
+    assert run("export", old, "--force", "--data", here, "--user", "u1").status == 0
+    assert old.read_text() != "old"
+    assert old.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_export_onto_a_device(run, here):
+    """It is written as it is, and stays one."""
+    fill(here)
+    assert run("export", "/dev/null", "--force", "--data", here, "--user", "u1").status == 0
+    done = run("export", "/dev/full", "--force", "--data", here, "--user", "u1")
+    assert (done.status, done.errors) == (
+        2,
+        ["Error: The file /dev/full cannot be written (No space left on device). Name another one."],
+    )
+    assert Path("/dev/full").is_char_device()
