@@ -131,26 +131,25 @@ class Postings:
                 self._entries.popitem(last=False)
         return entry
 
-    def _forget(self) -> None:
-        self._seq = -1
-        self._norms = None
-        self._entries.clear()
-
     def _refresh(self, connection: sqlite3.Connection) -> None:
         """Follow the changes."""
         first, last = self._store.log_range(connection)
-        if last < self._seq:
+        seq = self._seq
+        if last == seq:
+            return
+        if last < seq:
             raise Outdated
-        if last > self._seq >= 0:
-            if first > self._seq + 1 or last - self._seq > _MAX_CHANGES:
-                self._forget()
-            else:
-                self._follow(connection)
-        if self._seq < 0:
+        # What is interrupted half-way is loaded anew.
+        self._seq = -1
+        if seq < 0 or first > seq + 1 or last - seq > _MAX_CHANGES:
             self._load(connection)
+        else:
+            self._follow(connection, seq)
         self._seq = last
 
     def _load(self, connection: sqlite3.Connection) -> None:
+        self._norms = None
+        self._entries.clear()
         table = f"{self._store.text(self._field)}_docsize"
         found = connection.execute(f"SELECT id, sz FROM {table} ORDER BY id").fetchall()  # noqa: S608
         docs = np.fromiter([doc for doc, _ in found], np.int64, len(found))
@@ -160,10 +159,10 @@ class Postings:
         self._total = int(self._lengths.sum())
         self._count = int(np.count_nonzero(self._lengths))
 
-    def _follow(self, connection: sqlite3.Connection) -> None:
+    def _follow(self, connection: sqlite3.Connection, seq: int) -> None:
         changes = connection.execute(
             f"SELECT DISTINCT doc FROM {self._store.log} WHERE seq > ? ORDER BY doc",  # noqa: S608
-            (self._seq,),
+            (seq,),
         ).fetchall()
         docs = np.array([doc for (doc,) in changes], np.int64)
         texts = connection.execute(

@@ -160,14 +160,17 @@ class Matrix:
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
         first, last = self._store.log_range(connection)
-        if last == self._seq:
+        seq = self._seq
+        if last == seq:
             return
-        if last < self._seq:
+        if last < seq:
             raise Outdated
-        if self._seq < 0 or first > self._seq + 1 or last - self._seq > max(self._size // 4, _CHUNK):
+        # What is interrupted half-way is loaded anew.
+        self._seq = -1
+        if seq < 0 or first > seq + 1 or last - seq > max(self._size // 4, _CHUNK):
             self._load(connection)
         else:
-            self._follow(connection)
+            self._follow(connection, seq)
         self._seq = last
 
     def _load(self, connection: sqlite3.Connection) -> None:
@@ -191,11 +194,11 @@ class Matrix:
         self._rows = np.full(end + _SPARE, -1, np.int32)
         self._rows[self._docs[: self._size]] = np.arange(self._size, dtype=np.int32)
 
-    def _follow(self, connection: sqlite3.Connection) -> None:
+    def _follow(self, connection: sqlite3.Connection, seq: int) -> None:
         cursor = connection.execute(
             f"SELECT l.doc, v.vector FROM (SELECT DISTINCT doc FROM {self._store.log} WHERE seq > ?) l"  # noqa: S608
             f" LEFT JOIN {self._store.vectors(self._field)} v ON v.doc = l.doc",
-            (self._seq,),
+            (seq,),
         )
         for doc, blob in cursor:
             if blob is None:

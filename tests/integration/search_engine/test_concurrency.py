@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
-from tablestore import KnnVectorQuery, MatchPhraseQuery, MatchQuery, NoRetryPolicy
+from tablestore import KnnVectorQuery, MatchPhraseQuery, MatchQuery, NoRetryPolicy, OTSServiceError
 
 from langchain_tablestore_memory.local import Tablestore, ots_client
 
@@ -59,6 +60,31 @@ def test_searches_while_rows_are_written(tmp_path):
         assert problems == []
         for query in QUERIES:
             assert writer.ids(query) == list(range(WRITES))
+
+
+def test_a_search_that_is_interrupted(monkeypatch):
+    """By Ctrl-C, or for want of memory, while it takes over what has been written: the next one takes all of it."""
+
+    def write(table, numbers, length):
+        for number in numbers:
+            table.put(number, text="tea " * length)
+
+    def interrupt(*_):
+        raise MemoryError
+
+    query = MatchQuery("text", "tea")
+    with Tablestore(None) as service, Tablestore(None) as other:
+        table, expected = Table(ots_client(service, retry_policy=NoRetryPolicy())), Table(ots_client(other))
+        write(table, range(6), 2)
+        table.scores(query)
+        write(table, range(3), 9)
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(np, "count_nonzero", interrupt)
+            with pytest.raises(OTSServiceError):
+                table.scores(query)
+        write(expected, range(3), 9)
+        write(expected, range(3, 6), 2)
+        assert table.scores(query) == expected.scores(query)
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=["words", "phrase", "vector"])
