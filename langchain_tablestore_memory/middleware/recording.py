@@ -294,8 +294,8 @@ class ThreadRecord:
             [row] = self._store.writes([draft])
         return _New(message, draft, row)
 
-    def _write(self, new: Sequence[_New], end: int, last_write: str | None, *, just_made: bool) -> Program[str]:
-        """Write messages with their session. Returns what marks this write.
+    def _write(self, new: Sequence[_New], end: int, last_write: str | None, *, just_made: bool) -> Program[str | None]:
+        """Write messages with their session. Returns what marks the write after which messages that follow are new.
 
         Args:
             new: The messages.
@@ -308,7 +308,7 @@ class ThreadRecord:
         preview = text_from(end, [each.draft for each in new])
         token = WriteToken(_token(self._places.end(self._tail)), last_write)
         try:
-            miscounted = yield from self._write_once(new, preview, token, just_made=just_made)
+            beaten = miscounted = yield from self._write_once(new, preview, token, just_made=just_made)
         except BaseException:
             # Also where the caller was cancelled or interrupted.
             self._places.unsettled.update({each.draft.message_id: each.draft.create_time or 0 for each in new})
@@ -325,18 +325,19 @@ class ThreadRecord:
             self._tail.untitled = False
         if miscounted or self._summary.miscounted:
             yield from self._summary.renew() if unlisted else self._summary.recount()
-        return token.token
+        # Others may have recorded those that follow, too: then these are to be merged as well.
+        return last_write if beaten else token.token
 
     def _write_once(
         self, new: Sequence[_New], preview: str | None, token: WriteToken, *, just_made: bool
     ) -> Program[bool]:
         """Write messages and their session, also where others write at the same time.
 
-        Returns whether the messages have to be counted.
+        Returns whether others have written since: then the messages have to be counted.
         """
         count = sum(SOURCE not in each.draft.metadata for each in new)
         session = self._session(new, count, preview, token)
-        miscounted = False
+        beaten = False
         try:
             yield from self._summary.write([*(each.row for each in new), session])
         except WriteError as error:
@@ -347,9 +348,9 @@ class ThreadRecord:
                 if not just_made:
                     yield from self._merge_doubles([each.draft for each in new])
                 # Adding a number would be wrong where others have counted what is stored already.
-                miscounted = True
+                beaten = True
                 yield from self._summary.write([self._session(new, 0, preview, replace(token, checked=False))])
-        return miscounted
+        return beaten
 
     def _session(self, new: Sequence[_New], count: int, preview: str | None, token: WriteToken) -> RowWrite:
         assert self._tail is not None

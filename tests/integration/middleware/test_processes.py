@@ -18,7 +18,7 @@ from langgraph.types import Command
 from langchain_tablestore_memory import Connection
 from langchain_tablestore_memory.local.errors import RequestError
 from langchain_tablestore_memory.local.service import Response, error_body, response_headers
-from langchain_tablestore_memory.middleware import TranscriptMiddleware
+from langchain_tablestore_memory.middleware import TranscriptMiddleware, recording
 
 from .support import Runs, ScriptedModel, calling, ids
 
@@ -102,6 +102,19 @@ async def test_one_message_sent_to_two_processes_at_once(process, run: Runs, eng
     assert texts[:3] == ["one", "re: one", "two"]
     assert sorted(texts[3:]) == ["re: two"] * 2
     assert (await run.session()).message_count == 5
+
+
+async def test_many_messages_sent_to_two_processes(process, run: Runs, monkeypatch):
+    """More than go into one request: each request of the second process meets messages of the first."""
+    monkeypatch.setattr(recording, "_AT_ONCE", 2)
+    first, second = process(checkpointer=None), process(checkpointer=None)
+    state = (await run(first, "one"))["messages"]
+    texts = [f"{n}" for n in range(5)]
+    given = [*state, *(HumanMessage(text, id=text) for text in texts)]
+    await run(second, given)
+    await run(first, given)
+    assert await run.texts() == ["one", "re: one", *texts, "re: 4", "re: 4"]
+    assert (await run.session()).message_count == 9
 
 
 async def test_answers_of_humans_elsewhere(process, run: Runs, saver):
