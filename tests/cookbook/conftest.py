@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -38,25 +41,43 @@ del _loopback_only
 
 
 @pytest.fixture(scope="session")
-def execute(tmp_path_factory):
+def execute(tmp_path_factory, worker_id):
     """Executes a notebook of the cookbook, once, and returns it with its new outputs and the folder that it ran in."""
-    done = {}
+    # What several workers execute for one run of tests lies where all of them look.
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
 
+    @functools.cache
     def execute(name):
-        if name not in done:
-            folder = tmp_path_factory.mktemp("cookbook") / "cookbook"
-            shutil.copytree(COOKBOOK, folder, ignore=shutil.ignore_patterns("*-data", ".ipynb_checkpoints"))
-            notebook = nbformat.read(folder / name, as_version=4)
-            notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
-            client = NotebookClient(
-                notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-            )
-            client.execute(env=_environment(folder.parent))
-            del notebook.cells[0]
-            done[name] = notebook, folder
-        return done[name]
+        home = shared / name.removesuffix(".ipynb")
+        folder, executed = home / "cookbook", home / "executed.ipynb"
+        with _alone(home.with_suffix(".lock")):
+            if not executed.exists():
+                shutil.rmtree(home, ignore_errors=True)
+                shutil.copytree(COOKBOOK, folder, ignore=shutil.ignore_patterns("*-data", ".ipynb_checkpoints"))
+                nbformat.write(_executed(folder / name), executed)
+        return nbformat.read(executed, as_version=4), folder
 
     return execute
+
+
+@contextlib.contextmanager
+def _alone(file):
+    """One process after the other."""
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _executed(path):
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(NO_NETWORK))
+    client = NotebookClient(
+        notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
+    client.execute(env=_environment(path.parents[1]))
+    del notebook.cells[0]
+    return notebook
 
 
 def _environment(home):
