@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import sqlite3
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -19,6 +21,7 @@ from tablestore.protobuf import table_store_pb2
 from tablestore.retry import NoRetryPolicy
 
 from langchain_tablestore_memory.local import Server, Tablestore, async_ots_client, ots_client, storage
+from langchain_tablestore_memory.local import server as server_module
 from langchain_tablestore_memory.local.engine import Engine
 
 
@@ -307,6 +310,39 @@ def test_stopping_does_not_wait_for_idle_connections(service):
         sdk.list_table()
         begin = time.perf_counter()
     assert time.perf_counter() - begin < 2
+
+
+@pytest.mark.slow
+def test_it_restarts_on_its_port_under_load_and_keeps_what_it_acknowledged(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_module, "_SHUTDOWN_SECONDS", 0.3)
+    done, acknowledged, port = threading.Event(), set(), 0
+
+    def write(writer):
+        for number in itertools.takewhile(lambda _: not done.is_set(), itertools.count()):
+            # Whatever comes instead of an answer while the server is down.
+            with suppress(Exception):
+                put(client(f"http://127.0.0.1:{port}"), f"{writer}-{number}")
+                acknowledged.add(f"{writer}-{number}")
+
+    with ThreadPoolExecutor(6) as threads, ExitStack() as connections:
+        for run in range(4):
+            with Tablestore(tmp_path) as service, Server(service, port=port) as server:
+                if run == 0:
+                    port = server.port
+                    make_table(client(server.url))
+                    writers = [threads.submit(write, number) for number in range(6)]
+                for sent in (b"", b"POST /Put", b"POST /PutRow HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"):
+                    for _ in range(20):
+                        connections.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(sent)
+                time.sleep(0.3)
+                before = len(acknowledged)
+            assert before
+        done.set()
+    for writer in writers:
+        writer.result()
+    with Tablestore(tmp_path) as service:
+        sdk = ots_client(service)
+        assert {key for key in acknowledged if get(sdk, key) != f"text of {key}"} == set()
 
 
 @pytest.mark.parametrize("folder", ["file", "file/below"])
