@@ -53,6 +53,7 @@ def run(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         status = app(arguments, prog_name="tablestore-memory", standalone_mode=False)
+        sys.stdout.flush()
     except (ConfigurationError, InvalidArgumentError) as error:
         return _complain(str(error))
     except TablestoreMemoryError as error:
@@ -60,9 +61,13 @@ def run(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output wants no more of it, nor of what is still to be flushed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output wants no more of it.
+        _drop_output()
         return FAILURE
+    except OSError as error:
+        # What is left is the disk, such as a full one that the output is sent to.
+        _drop_output()
+        return _complain(f"Reading or writing failed: {error.strerror or error}.", FAILURE)
     except Exception as error:
         # The option parser raises its own: typer brings or imports them, by version, and their methods stay.
         format_message = getattr(error, "format_message", None)
@@ -70,6 +75,11 @@ def run(arguments: list[str] | None = None) -> int:
             raise
         return _complain(format_message())
     return status if isinstance(status, int) else 0
+
+
+def _drop_output() -> None:
+    """Let go of what is still to be flushed at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, status: int = USAGE_ERROR) -> int:

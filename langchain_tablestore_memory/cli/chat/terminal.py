@@ -95,7 +95,7 @@ def run_terminal(chat: Chat, screen: TerminalScreen) -> int:
     """
     screen.greet(f"{HELP}\n{_KEYS}")
     session: PromptSession[str] = PromptSession(
-        history=_history(),
+        history=_history(screen),
         completer=_ChatCompleter(chat),
         complete_while_typing=True,
         key_bindings=_keys(),
@@ -154,13 +154,14 @@ def _keys() -> KeyBindings:
     return keys
 
 
-def _history() -> History:
+def _history(screen: TerminalScreen) -> History:
     """The lines of earlier chats, in the user's own folder; only those of this one where it cannot be written."""
     try:
         folder = platformdirs.user_state_path("langchain-tablestore-memory", appauthor=False)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = folder / "chat_history"
         file.touch(mode=0o600)
-    except OSError:
+    except OSError as error:
+        screen.greet(f"The lines that you type are not kept for the next chat ({error.strerror or error}).")
         return InMemoryHistory()
     return FileHistory(str(file))

