@@ -7,20 +7,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .catalogue import Catalogue
-from .errors import (
-    RequestError,
-    StorageError,
-    body_too_large,
-    internal_error,
-    parameter_invalid,
-    server_busy,
-    storage_unusable,
-)
+from .errors import RequestError, StorageError, body_too_large, internal_error, parameter_invalid, server_busy
+from .failures import refuse
 from .limits import MAX_BODY_SIZE
 from .reading import Reader
 from .search.analysis import DictionaryMissing
 from .search.calls import SearchIndexes
-from .storage import Database, error_code
+from .storage import Database
 from .tables import Tables
 from .transactions import Transactions
 from .writing import Writer
@@ -31,19 +24,6 @@ if TYPE_CHECKING:
 
     from .storage import Durability
 
-# Somebody else uses the file, and will not for ever.
-_CONTENTION: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
-# Nothing has been written, and asking again will not help.
-_UNUSABLE: Final = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-    }
-)
 # How often a call starts over because another process keeps changing the definitions that it works from.
 _MAX_ATTEMPTS: Final = 10
 
@@ -166,26 +146,7 @@ class Engine:
         raise self._refuse(self._database.diagnose(error), error) from error
 
     def _refuse(self, message: str, reason: BaseException | None) -> RequestError:
-        return internal_error("The engine has been closed.") if self._closed else storage_refusal(message, reason)
-
-
-def storage_refusal(message: str, reason: BaseException | None) -> RequestError:
-    """Choose the answer where the file cannot be used.
-
-    Args:
-        message: What is wrong with it, and what to do.
-        reason: The error that says so, if there is one.
-
-    Returns:
-        The answer.
-    """
-    code = error_code(reason) if isinstance(reason, sqlite3.Error) else None
-    if code in _CONTENTION:
-        return server_busy()
-    if code in _UNUSABLE or not isinstance(reason, sqlite3.Error):
-        return storage_unusable(message)
-    # Whether something has been written is not known.
-    return internal_error(message)
+        return internal_error("The engine has been closed.") if self._closed else refuse(message, reason)
 
 
 class _Clock:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tablestore.protobuf import table_store_pb2
 
-from langchain_tablestore_memory.local.engine import Engine, storage_refusal
+from langchain_tablestore_memory.local.engine import Engine
 from langchain_tablestore_memory.local.errors import RequestError, StorageError
+from langchain_tablestore_memory.local.failures import refuse
 from langchain_tablestore_memory.local.signing import Authenticator, SigningKey, content_md5, format_second
 
 if TYPE_CHECKING:
@@ -242,6 +243,6 @@ def _not_running() -> RequestError:
 def _unexpected(error: Exception, api: str) -> RequestError:
     """The refusal for an exception that is no refusal."""
     if isinstance(error, StorageError):
-        return storage_refusal(str(error), error.__cause__)
+        return refuse(str(error), error.__cause__)
     _logger.error("%s failed unexpectedly", api, exc_info=error)
     return RequestError(500, "OTSInternalServerError", "Internal server error.")

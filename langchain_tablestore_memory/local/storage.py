@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .errors import StorageError
+from .failures import diagnosis, error_code
 from .packing import pack_row, unpack_cells
 from .plainbuffer import Row
 
@@ -278,7 +279,7 @@ class Database:
                 connection.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
             connection.close()
-            raise StorageError(_diagnosis(self._path, error)) from error
+            raise StorageError(diagnosis(self._path, error)) from error
         except StorageError:
             connection.close()
             raise
@@ -305,7 +306,7 @@ class Database:
 
     def diagnose(self, error: sqlite3.Error) -> str:
         """Say what an error of SQLite means and what to do about it."""
-        return f"The instance has failed ({error})." if self._path is None else _diagnosis(self._path, error)
+        return diagnosis(self._path, error)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # Before anything is changed: the file may be another program's.
@@ -470,35 +471,3 @@ def _create_schema(connection: sqlite3.Connection) -> None:
     for statement in _SCHEMA:
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-
-
-def error_code(error: sqlite3.Error) -> int | None:
-    """Find out what kind of error SQLite reports.
-
-    Args:
-        error: The error.
-
-    Returns:
-        SQLite's primary result code, None for an error that Python's module raises itself.
-    """
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-_NOT_WRITABLE: Final = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
-
-
-def _diagnosis(path: Path, error: sqlite3.Error) -> str:
-    code = error_code(error)
-    if code == sqlite3.SQLITE_NOTADB:
-        return f"{path} is not a database file. Move it away, or choose another folder."
-    if code == sqlite3.SQLITE_CORRUPT:
-        return f"{path} is damaged ({error}). Restore it from a copy, or choose another folder."
-    if code == sqlite3.SQLITE_BUSY:
-        return f"{path} is locked by another program. Close that, or choose another folder."
-    if code == sqlite3.SQLITE_FULL:
-        return f"The disk with {path} is full. Make room and try again; what has been acknowledged is kept."
-    if code == sqlite3.SQLITE_IOERR:
-        return f"{path} cannot be read or written ({error}). See whether the disk is full or damaged, and try again."
-    advice = " Make the file and its folder writable, or choose another folder." if code in _NOT_WRITABLE else ""
-    return f"{path} cannot be used ({error}).{advice}"
