@@ -70,10 +70,13 @@ class _Recorded:
     Attributes:
         time: Its time; None where it was passed over.
         said: What it said, digested; None where that was not read.
+        just_made: Whether a model has made it and the state was not seen with it so far: others may have changed it,
+            and added to it, before there was anything to record.
     """
 
     time: int | None
     said: bytes | None
+    just_made: bool = False
 
 
 class _New(NamedTuple):
@@ -150,7 +153,7 @@ class ThreadRecord:
             yield from self._store.verify_ttl()
             yield from self._add(unrecorded, last_write, just_made=just_made)
         if not just_made:
-            yield from self._amend(_unfollowed(messages))
+            yield from self._amend(messages)
             self._forget_all_but(messages)
 
     # What is new
@@ -317,7 +320,7 @@ class ThreadRecord:
         for message, draft, _ in new:
             # What was sent before may have been counted then.
             miscounted |= self._places.unsettled.pop(draft.message_id, None) is not None
-            self._recorded[draft.message_id] = _Recorded(draft.create_time, _said(message))
+            self._recorded[draft.message_id] = _Recorded(draft.create_time, _said(message), just_made)
         # After that: who knows of the write takes what is not remembered to be new.
         self._last_write = token.token
         self._tail.empty = False
@@ -385,12 +388,16 @@ class ThreadRecord:
     # What recorded messages become
 
     def _amend(self, messages: Sequence[BaseMessage]) -> Program[None]:
-        """Record what has become of messages that nothing follows yet."""
+        """Record what has become of messages that nothing followed when it became of them."""
+        unfollowed = {message.id for message in _unfollowed(messages)}
         for message in messages:
             recorded = self._recorded.get(str(message.id))
-            if recorded is not None and recorded.time is not None and recorded.said != _said(message):
+            if recorded is None or recorded.time is None or not (recorded.just_made or message.id in unfollowed):
+                continue
+            if recorded.said != _said(message):
                 yield from self._replace(message, recorded.time)
                 recorded.said = _said(message)
+            recorded.just_made = False
 
     def _replace(self, message: BaseMessage, time: int) -> Program[None]:
         """Put a message in the place of what it was, also where it is the title or the preview."""
@@ -447,12 +454,11 @@ def _naming(message: BaseMessage) -> Iterator[None]:
 
 
 def _unfollowed(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-    """The messages that nothing follows: the last answer, with results of its tools, or what was asked after it."""
+    """The messages that nothing follows: the last answer, with what its tools gave, or what was asked after it."""
     for position in range(len(messages) - 1, -1, -1):
-        message = messages[position]
-        if isinstance(message, AIMessage):
-            results = all(isinstance(each, ToolMessage) for each in messages[position + 1 :])
-            return messages[position:] if results else messages[position + 1 :]
+        if isinstance(messages[position], AIMessage):
+            following = messages[position + 1 :]
+            return following if following and not isinstance(following[0], ToolMessage) else messages[position:]
     return messages
 
 

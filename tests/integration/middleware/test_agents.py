@@ -13,7 +13,9 @@ from langchain.agents.middleware import (
     ModelCallLimitMiddleware,
     ModelFallbackMiddleware,
     ModelRetryMiddleware,
+    PIIMiddleware,
     ToolCallLimitMiddleware,
+    after_model,
     before_model,
 )
 from langchain.agents.structured_output import ToolStrategy
@@ -162,6 +164,37 @@ async def test_results_of_tools_that_are_trimmed_before_the_model_sees_them(make
     results = ["sunny in Suzhou", "found Wuxi", "more about Wuxi", "sunny in Hangzhou"]
     assert await run.texts() == ["Weather?", "", *results, "Done"]
     assert len(await run.state(agent)) == 4
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+async def test_an_answer_that_is_changed_before_others_add_to_it(make, run: Runs, place):
+    """Personal data is taken out of an answer that the model is to improve."""
+
+    @after_model(can_jump_to=["model"])
+    def reflecting(state, runtime):
+        return {"messages": [HumanMessage("Shorter!")], "jump_to": "model"} if len(state["messages"]) == 2 else None
+
+    redacting = PIIMiddleware("email", apply_to_output=True)
+    script = [AIMessage("Write to ada@example.com"), AIMessage("ada@example.com")]
+    agent = make(script, **{place: [reflecting, redacting]})
+    await run(agent, "Where to?")
+    await is_recorded(run, agent)
+    assert await run.texts() == ["Where to?", "Write to [REDACTED_EMAIL]", "Shorter!", "[REDACTED_EMAIL]"]
+
+
+async def test_a_call_that_is_changed_before_its_tool_says_more(make, run: Runs):
+    """Somebody changes it while the agent waits, and another process goes on."""
+    saver = InMemorySaver()
+    script = [calling(("both", {"city": "Suzhou"})), AIMessage("Done")]
+    agent = make(script, [both], checkpointer=saver, interrupt_before=["tools"])
+    await run(agent, "go")
+    answer = (await run.state(agent))[-1]
+    calls = [{**call, "args": {"city": "Wuxi"}} for call in answer.tool_calls]
+    agent.update_state(CONFIG, {"messages": [answer.model_copy(update={"tool_calls": calls})]})
+    other = make(script[1:], [both], checkpointer=saver)
+    await run(other, None)
+    await is_recorded(run, other)
+    assert await run.texts() == ["go", "", "found Wuxi", "more about Wuxi", "Done"]
 
 
 async def test_a_number_that_json_has_no_room_for(make, run: Runs):
