@@ -50,6 +50,8 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     trim it, and what is answered in the end. Others may stand before it all the same, but results of tools that those
     remove before the model has seen them are not recorded.
 
+    - **Ids**: a message that comes again is known by its id alone. Who uses no checkpointer, and gives the agent the
+      whole conversation each time, gives each message an id and keeps it, or all are recorded anew.
     - **Changes**: as long as nothing follows a message, what it becomes under its id is recorded too, such as calls of
       tools that somebody edits, or personal data that is taken out: until then, what came first is stored. Later it
       stays as it was: what others trim, remove or clear from the state to save tokens stays in the transcript.
