@@ -173,10 +173,10 @@ def test_neither_importing_nor_making_one_loads_the_model():
     assert result.stdout == "False\n"
 
 
-def test_a_store_takes_it_as_it_is(model, tmp_path):
+def test_a_store_takes_it_as_it_is(model):
     from langchain_tablestore_memory import TablestoreVectorStore, connect
 
-    with connect(f"local:{tmp_path}") as connection:
+    with connect("local::memory:") as connection:
         store = TablestoreVectorStore(model, connection=connection)
         store.add_texts(PASSAGES, ids=list("abcd"))
         for question, answer in QUESTIONS.items():

@@ -98,11 +98,16 @@ def test_every_message_type_and_all_that_is_kept_with_it_returns_equal(run, here
 def test_importing_twice_changes_nothing(run, here, there, tmp_path):
     fill(here)
     file = tmp_path / "all.jsonl"
-    run("export", file, "--data", here, "--user", "u1")
-    for _ in range(2):
-        run("import", file, "--data", there, "--embedding", "none")
+    assert run("export", file, "--data", here, "--user", "u1").status == 0
+
+    def import_it():
+        done = run("import", file, "--data", there, "--embedding", "none")
+        assert (done.status, done.err) == (0, "")
+
+    import_it()
+    import_it()
     first = contents(there)
-    run("import", file, "--data", there, "--embedding", "none")
+    import_it()
     assert same(contents(there), first)
 
 

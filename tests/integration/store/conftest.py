@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from core.support import Face
+from core.support import SYNC_FIRST, Face
 from langgraph.store.memory import InMemoryStore
 from memory.support import Clock
 
@@ -16,6 +16,11 @@ from langchain_tablestore_memory.langgraph import TablestoreStore
 from .support import TopicEmbeddings
 
 KINDS = ("in memory", "tablestore")
+
+
+@pytest.fixture(params=SYNC_FIRST)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(params=KINDS)

@@ -103,7 +103,8 @@ async def test_namespaces_to_store_in(filled, engine, namespace):
 async def test_a_text_is_no_namespace(filled, engine):
     """Not a tuple of its letters."""
     for door, call in namespaced("docs").items():
-        with pytest.raises(InvalidArgumentError):
+        what = door if door in {"prefix", "suffix"} else "suffix" if "List" in door else "namespace"
+        with pytest.raises(InvalidArgumentError, match=f"The {what} is a str"):
             await call(filled)
         assert engine.calls == [], door
 
@@ -387,6 +388,15 @@ async def test_a_field_that_is_declared_later(open_store, engine):
         assert sorted(keys_of(await other.search(NS, query="tea", filter=filter_))) == sorted(expected)
     await other.put(NS, "before", (await other.get(NS, "before")).value)
     assert len(await other.search(NS, query="tea", filter={"year": 2024})) == 2
+
+
+async def test_dimensions_that_the_model_has_not(open_store, engine):
+    """Said of what was given, not of a table that may not be there yet."""
+    store = open_store(index=topic_index(dims=7))
+    for call in (store.put(NS, "k", {"text": "tea"}), store.search(NS, query="tea")):
+        with pytest.raises(EmbeddingError, match=rf"{DIMENSIONS} dimensions; index\[\"dims\"\] is 7\. Correct it"):
+            await call
+    assert engine.calls == []
 
 
 async def test_the_model_says_its_dimension(open_store):

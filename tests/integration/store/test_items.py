@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 import pytest
+from core.support import MODES
 from langgraph.store.base import GetOp, ListNamespacesOp, MatchCondition, PutOp, SearchOp
 
 from langchain_tablestore_memory import InvalidArgumentError
@@ -23,6 +24,11 @@ VALUES = [
     {"deep": [[[{"a": [{"b": {"c": [None, True, "x", 1, 1.5]}}]}]]]},
     {"": "a key without a name", "a.b": 1, "$gt": 2, "[0]": 3, "*": 4, "part": 5, "value": 6, "namespace": 7},
 ]
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 async def test_what_is_not_there(any_store):

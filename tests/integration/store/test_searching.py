@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from core.support import MODES
 from langgraph.store.base import PutOp, SearchOp
 
 from langchain_tablestore_memory.langgraph import TablestoreStore
@@ -10,6 +11,11 @@ from langchain_tablestore_memory.langgraph import TablestoreStore
 from .support import LABELS, keys_of
 
 NS = ("docs",)
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 async def test_in_order_of_creation(any_store):

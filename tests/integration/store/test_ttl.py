@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from core.support import MODES
 from langgraph.store.base import GetOp, PutOp, SearchOp
 
 from .support import keys_of, topic_index
@@ -10,6 +11,11 @@ from .support import keys_of, topic_index
 NS = ("cache",)
 MINUTE = 60.001
 """Seconds. A little more: no two items of a store are put at the same microsecond."""
+
+
+@pytest.fixture(params=MODES)
+def mode(request):
+    return request.param
 
 
 @pytest.fixture
