@@ -175,7 +175,7 @@ class Batch:
         found = yield Together([embedder.documents(texts), *(embedder.query(str(query)) for query in queries)])
         dimension = yield from index.dimension()
         vectors, asked = found[0], found[1:]
-        _check_dimension([*vectors, *asked], dimension)
+        _check_dimension([*vectors, *asked], dimension, given=index.texts.dimension is not None)
         encoded = {text: encode_vector(vector) for text, vector in zip(texts, vectors, strict=True)}
         for item in new:
             item.vectors = [encoded[text] for text in item.texts]
@@ -280,15 +280,26 @@ def _check_query(query: Any) -> None:
         ) from None
 
 
-def _check_dimension(vectors: Sequence[Vector], dimension: int) -> None:
+def _check_dimension(vectors: Sequence[Vector], dimension: int, *, given: bool) -> None:
     """Refuse vectors that are not those of the index.
+
+    Args:
+        vectors: The vectors.
+        dimension: Numbers in those of the index.
+        given: Whether that is what the caller said.
 
     Raises:
         EmbeddingError: They have other dimensions.
     """
     for vector in vectors:
-        if vector.size != dimension:
+        if vector.size == dimension:
+            continue
+        returned = f"The embedding model returned a vector of {vector.size} dimensions"
+        if given:
             raise EmbeddingError(
-                f"The embedding model returned a vector of {vector.size} dimensions; this store has {dimension}. Use "
-                "the model that it was made for, or another table."
+                f'{returned}; index["dims"] is {dimension}. Correct it, or leave it out. Where the table was made with '
+                "it already, use another table, or `drop` this one."
             )
+        raise EmbeddingError(
+            f"{returned}; this store has {dimension}. Use the model that it was made for, or another table."
+        )

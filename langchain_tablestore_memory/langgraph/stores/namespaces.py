@@ -37,21 +37,22 @@ class InvalidNamespaceError(InvalidArgumentError, LangGraphInvalidNamespaceError
     """A namespace that is none. Nothing was sent. Also LangGraph's own error of this name."""
 
 
-def check_namespace(namespace: Any, *, new: bool = False) -> Namespace:
+def check_namespace(namespace: Any, *, new: bool = False, name: str = "namespace") -> Namespace:
     """Check a namespace, or a prefix of some.
 
     Args:
         namespace: The namespace.
         new: Whether something is to be stored in it.
+        name: What it is called in errors.
 
     Raises:
         InvalidNamespaceError: A label is empty, no str, or holds a period, a NUL or a lone surrogate; it is too long;
             or, where something is to be stored, it has no label or begins with ``"langgraph"``.
     """
     if isinstance(namespace, str) or not isinstance(namespace, tuple | list):
-        raise InvalidNamespaceError(f"The namespace is a {type(namespace).__name__}. Give a tuple of str.")
+        raise InvalidNamespaceError(f"The {name} is a {type(namespace).__name__}. Give a tuple of str.")
     for label in namespace:
-        _check_label(label)
+        _check_label(label, name)
     checked = tuple(str.__str__(label) for label in namespace)
     if new and not checked:
         raise InvalidNamespaceError('The namespace is empty. Give at least one label: ("users",).')
@@ -60,28 +61,28 @@ def check_namespace(namespace: Any, *, new: bool = False) -> Namespace:
     size = len(encode_namespace(checked).encode())
     if size > MAX_KEY_BYTES:
         raise InvalidNamespaceError(
-            f"The namespace takes {size} bytes in UTF-8, one more for each label included. Tablestore allows "
+            f"The {name} takes {size} bytes in UTF-8, one more for each label included. Tablestore allows "
             f"{MAX_KEY_BYTES}."
         )
     return checked
 
 
-def _check_label(label: Any) -> None:
+def _check_label(label: Any, name: str) -> None:
     if not isinstance(label, str):
-        raise InvalidNamespaceError(f"A label of the namespace is a {type(label).__name__}. Give a str.")
+        raise InvalidNamespaceError(f"A label of the {name} is a {type(label).__name__}. Give a str.")
     if not label:
-        raise InvalidNamespaceError("A label of the namespace is empty. Give at least one character.")
+        raise InvalidNamespaceError(f"A label of the {name} is empty. Give at least one character.")
     if "." in label:
         raise InvalidNamespaceError(
-            f"The label {label!r} of the namespace holds a period, which LangGraph forbids. Write another character."
+            f"The label {label!r} of the {name} holds a period, which LangGraph forbids. Write another character."
         )
     if _END in label:
-        raise InvalidNamespaceError(f"The label {label!r} of the namespace holds a NUL character. Give one without.")
+        raise InvalidNamespaceError(f"The label {label!r} of the {name} holds a NUL character. Give one without.")
     try:
         label.encode()
     except UnicodeEncodeError:
         raise InvalidNamespaceError(
-            "A label of the namespace holds a lone surrogate, which is no Unicode character."
+            f"A label of the {name} holds a lone surrogate, which is no Unicode character."
         ) from None
 
 
@@ -140,7 +141,7 @@ class Listing:
                 raise InvalidArgumentError(
                     f"match_type is {condition.match_type!r}. Give one of {', '.join(map(repr, _MATCHES))}."
                 )
-            check_namespace(condition.path)
+            check_namespace(condition.path, name=condition.match_type)
         max_depth = None if op.max_depth is None else check_number(op.max_depth, "max_depth")
         return cls(conditions, max_depth, check_number(op.offset, "offset"), check_number(op.limit, "limit"))
 
