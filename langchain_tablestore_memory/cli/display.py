@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _TITLE = 60
 _UNTITLED = "(untitled)"
 _ELLIPSIS = "…"
+_DIGITS = 9
 
 
 def shortened(text: str, characters: int) -> str:
@@ -22,6 +23,11 @@ def shortened(text: str, characters: int) -> str:
 def counted(number: int, one: str, several: str | None = None) -> str:
     """A number with what it counts, in the singular or the plural."""
     return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
+def typed_number(text: str) -> int | None:
+    """A number that was typed; None for what is none, or is longer than any number of a list."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def show_time(microseconds: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ def print_sessions(connection: Connection, user_id: str, *, limit: int, as_json:
     """
     registry = SessionRegistry(connection)
     found = list(registry.iterate(user_id, limit=limit + 1))
-    for number, session in enumerate(itertools.islice(found, limit), start=1):
+    for number, session in enumerate(found[:limit], start=1):
         print(_as_json(session) if as_json else f"{number:>4}  {describe_session(session)}")
     # What reads JSON reads nothing else.
     beside = sys.stderr if as_json else sys.stdout

@@ -11,7 +11,14 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_tablestore_memory.chat_history import TablestoreChatMessageHistory
 from langchain_tablestore_memory.cli.chat.commands import UsageError
 from langchain_tablestore_memory.cli.chat.listing import Listing
-from langchain_tablestore_memory.cli.display import counted, describe_session, shortened, show_time, title_of
+from langchain_tablestore_memory.cli.display import (
+    counted,
+    describe_session,
+    shortened,
+    show_time,
+    title_of,
+    typed_number,
+)
 from langchain_tablestore_memory.cli.exporting import Selection, export
 from langchain_tablestore_memory.cli.files import new_file
 from langchain_tablestore_memory.core.sessions import SessionRegistry
@@ -137,9 +144,10 @@ class Conversations:
         Args:
             argument: How many, as typed; 20 where empty.
         """
-        if argument and not (argument.isdecimal() and 1 <= int(argument) <= 1000):  # noqa: PLR2004 - named in the text
+        number = typed_number(argument) if argument else _PAGE
+        if number is None or not 1 <= number <= 1000:  # noqa: PLR2004 - named in the text
             raise UsageError("/history takes a number from 1 to 1000.")
-        page = self.current.page(limit=int(argument or _PAGE))
+        page = self.current.page(limit=number)
         session = self._registry.get(self.current.session_id, self._user_id)
         title = f", “{title_of(session)}”" if session is not None else ""
         lines = [f"Current conversation: {self.current.session_id}{title}"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_tablestore_memory.cli.display import shortened
+from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES
 from langchain_tablestore_memory.core.writes import some_of
 from langchain_tablestore_memory.errors import ConfigurationError
 
@@ -65,6 +66,7 @@ def text_files(folder: Path, left_out: LeftOut) -> Sequence[Path]:
     Raises:
         ConfigurationError: It is no folder, cannot be read, or holds no such file.
     """
+    _check_place(folder)
     if not folder.is_dir():
         kind = "is a file" if folder.exists() else "does not exist"
         raise ConfigurationError(f"The folder {folder} {kind}. Pass --knowledge a folder of text and Markdown files.")
@@ -113,6 +115,21 @@ def read_text(path: Path, source: str, left_out: LeftOut) -> TextFile | None:
     except UnicodeDecodeError:
         left_out.add(source, "no UTF-8 text; save it as UTF-8")
     return None
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder by whose path nothing can be kept."""
+    try:
+        size = len(str(folder).encode())
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"The path of the folder {folder} is no UTF-8 text. Rename it, or pass --knowledge another one."
+        ) from None
+    if size > MAX_KEY_BYTES:
+        raise ConfigurationError(
+            f"The path of the folder takes {size} bytes, and {MAX_KEY_BYTES} at most are kept. Pass --knowledge one "
+            "with a shorter path."
+        )
 
 
 def _why_no_folder(path: Path) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from langchain_tablestore_memory.cli.display import typed_number
+
 T = TypeVar("T")
 
 
@@ -47,6 +49,5 @@ class Listing(Generic[T]):
 
     def called(self, number: str) -> T | None:
         """The item with a number, as typed; None where there is none."""
-        if not number.isdecimal() or not 1 <= int(number) <= len(self.items):
-            return None
-        return self.items[int(number) - 1]
+        position = typed_number(number)
+        return None if position is None or not 1 <= position <= len(self.items) else self.items[position - 1]

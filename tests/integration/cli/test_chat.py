@@ -214,7 +214,7 @@ def test_the_history_of_the_open_conversation_is_shown(chat, screen, connection)
     assert three.endswith("long long…")
     chat.handle("/history 2")
     assert "(earlier messages are left out)" in screen.taken()[0]
-    for wrong in ("0", "1001", "all", "-1", "1.5"):
+    for wrong in ("0", "1001", "all", "-1", "1.5", "9" * 5000):
         chat.handle(f"/history {wrong}")
         assert screen.taken() == ["/history takes a number from 1 to 1000."]
 
@@ -264,7 +264,7 @@ def test_a_memory_is_forgotten_by_its_number(chat, screen, connection):
     assert screen.taken() == ["Forgotten: two", "Forgotten already: two"]
     texts = [memory.text for memory in LongTermMemory(connection=connection).list("u1").items]
     assert texts == ["three", "one"]
-    for wrong in ("4", "0", "two", "-1"):
+    for wrong in ("4", "0", "two", "-1", "9" * 5000):
         chat.handle(f"/forget {wrong}")
         assert screen.taken() == [f"There is no memory {wrong}. /memories lists them with their numbers."]
 

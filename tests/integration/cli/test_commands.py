@@ -95,6 +95,7 @@ def test_sessions_are_listed_the_most_recent_first(run, data):
     assert done.err == "There are more: pass --limit, more than 2.\n"
     assert "There are more" in run("sessions", "--data", data, "--user", "u1", "--limit", 2).out
     assert "User nobody has no conversations." in run("sessions", "--data", data, "--user", "nobody").out
+    assert len(run("sessions", "--data", data, "--user", "u1", "--limit", 10**30).out.splitlines()) == 3
     assert run("sessions", "--data", data, "--limit", 0).status == 2
     assert run("sessions", "--data", data, "--user", "").status == 2
 

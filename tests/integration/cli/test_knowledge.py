@@ -185,7 +185,13 @@ def test_a_folder_that_cannot_be_used_is_refused(tmp_path):
     file.write_text("x")
     empty = tmp_path / "empty"
     empty.mkdir()
-    for path, words in ((tmp_path / "nowhere", "does not exist"), (file, "is a file"), (empty, "holds no file")):
+    for path, words in (
+        (tmp_path / "nowhere", "does not exist"),
+        (file, "is a file"),
+        (empty, "holds no file"),
+        (tmp_path / "\udcff", "is no UTF-8 text"),
+        (tmp_path / "/".join(["x" * 200] * 6), "takes 12"),
+    ):
         with pytest.raises(ConfigurationError, match=words):
             text_files(path, LeftOut())
 
