@@ -117,7 +117,8 @@ class Sweeper:
                         _log(self._sweep())
                     except Exception:
                         logger.exception("A sweep of expired items failed. The next one is in %s minutes.", minutes)
-                if not future.cancelled():
+                # Whoever waits for one that was cancelled is told by this, too.
+                if future.set_running_or_notify_cancel():
                     future.set_result(None)
 
             thread = threading.Thread(target=work, name="tablestore-store-sweeper", daemon=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 
@@ -110,6 +111,7 @@ def test_cancelled(sweeping):
     assert future.cancel()
     thread.join(LONG)
     assert not thread.is_alive()
+    assert concurrent.futures.wait([future], LONG).done == {future}
     assert sweeping.stop_ttl_sweeper(LONG)
 
 
