@@ -29,11 +29,6 @@ SCALARS = {"raw": bytearray(b"\xff\x00"), "real": 6.6, "text": "四", "whole": -
 META = {"raw": "BINARY", "real": "DOUBLE", "text": "STRING", "whole": "INTEGER", "yes": "BOOLEAN"}
 
 
-@pytest.fixture(params=["in-process", "http"])
-def front(request):
-    return request.param
-
-
 @pytest.fixture
 async def sides(front, mode, monkeypatch, caplog):
     """Both packages on one new instance, without any table: theirs, ours, and our connection."""

@@ -29,7 +29,7 @@ ROLES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["embedded", "http"])
+@pytest.fixture(scope="module", params=["embedded", pytest.param("http", marks=pytest.mark.slow)])
 def world(request):
     """Histories, and the peer's store on the same tables."""
     with Tablestore(None) as service:
