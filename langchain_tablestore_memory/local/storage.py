@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from .errors import StorageError
@@ -156,120 +157,31 @@ class RowTable:
         self.copy_backward = f"{copy} {backward} ORDER BY key DESC"
 
 
-class Database:
-    """The connections to one instance's file, or to an instance in memory.
-
-    Args:
-        path: The file, made when it does not exist; None keeps everything in memory.
-        durability: ``"full"`` makes an acknowledged write survive a power failure, ``"normal"`` only the
-            death of the process, several times faster.
-
-    Raises:
-        StorageError: The file cannot be used.
-    """
+class _File:
+    """The file of an instance, None for one in memory, and how it is opened."""
 
     def __init__(self, path: Path | None, durability: Durability) -> None:
-        self._path = path
+        self.path = path
+        self.closed = False
+        self._durability = durability
         # What the system knows the file by, once it has been opened.
         self._inode: int | None = None
-        self._durability = durability
-        self._closed = False
-        self._forking = False
-        # Reading connections: all that are open, and those of them that nobody uses.
-        self._readers: set[sqlite3.Connection] = set()
-        self._idle: list[sqlite3.Connection] = []
-        self._opening = threading.Lock()
-        self._write = _Write(self)
-        with _fork_lock:
-            _databases.add(self)
-        with self._write.lock:
-            self._write.open()
-
-    def write(self) -> _Write:
-        """Start a write transaction: commits at the end of the ``with`` block, or rolls back on an exception."""
-        return self._write
-
-    def read(self) -> _Read | _Write:
-        """Borrow a connection for reading; each statement sees the latest state of the data."""
-        return self._write if self._path is None else _Read(self, "")
-
-    def snapshot(self) -> _Read | _Write:
-        """Borrow a connection for reading; all statements in the ``with`` block see one state of the data."""
-        return self._write if self._path is None else _Read(self, "BEGIN")
-
-    def take(self) -> sqlite3.Connection:
-        """Take a reading connection from the pool, or open one."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            with self._opening:
-                connection = self.open(first=False)
-                self._readers.add(connection)
-                return connection
-
-    def give_back(self, connection: sqlite3.Connection) -> None:
-        """Return a reading connection to the pool."""
-        if self._closed or self._forking:
-            self.discard(connection)
-        else:
-            self._idle.append(connection)
-
-    def discard(self, connection: sqlite3.Connection) -> None:
-        """Close a reading connection."""
-        connection.close()
-        self._readers.discard(connection)
-
-    def close(self) -> None:
-        """Close the connections, after the write that is under way. Closing twice is fine."""
-        with self._write.lock:
-            self._closed = True
-            self._discard_idle()
-            self._write.close()
-
-    def before_fork(self) -> None:
-        """Close the connections as soon as nobody uses them, and let nobody open one.
-
-        What SQLite knows of a file that is open, its locks above all, may not cross a fork: a child would take the
-        parent's locks for its own, and write to a log that the parent deletes. An instance in memory is the child's
-        own copy, and only must not be in the middle of a write.
-        """
-        self._write.lock.acquire()
-        self._opening.acquire()
-        if self._path is None or self._closed:
-            return
-        self._forking = True
-        self._discard_idle()
-        give_up = time.monotonic() + _BUSY_TIMEOUT
-        while self._readers and time.monotonic() < give_up:
-            time.sleep(0.001)
-            self._discard_idle()
-        self._write.close()
-
-    def after_fork(self) -> None:
-        """Let connections be opened again, in the parent and in the child: each opens its own when it needs one."""
-        self._forking = False
-        self._opening.release()
-        self._write.lock.release()
-
-    def _discard_idle(self) -> None:
-        while self._idle:
-            self.discard(self._idle.pop())
 
     def open(self, *, first: bool) -> sqlite3.Connection:
         """Open a connection, for writing if it is the first one and for reading otherwise."""
-        if self._closed:
+        if self.closed:
             raise StorageError("The instance has been closed.")
-        if self._path is None:
+        if self.path is None:
             connection = _connect(":memory:")
             _create_schema(connection)
             return connection
-        self.check_file()
+        self.check()
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = _connect(os.fspath(self._path))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = _connect(os.fspath(self.path))
         except (OSError, sqlite3.Error) as error:
             raise StorageError(
-                f"{self._path} cannot be opened ({error}). Choose a folder that exists or can be made, and in"
+                f"{self.path} cannot be opened ({error}). Choose a folder that exists or can be made, and in"
                 " which files may be written."
             ) from error
         try:
@@ -279,34 +191,31 @@ class Database:
                 connection.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
             connection.close()
-            raise StorageError(diagnosis(self._path, error)) from error
+            raise StorageError(diagnosis(self.path, error)) from error
         except StorageError:
             connection.close()
             raise
-        self._inode = self._path.stat().st_ino
+        if self._inode is None:
+            self._inode = self.path.stat().st_ino
         return connection
 
-    def check_file(self) -> None:
+    def check(self) -> None:
         """Check that the file is where it was opened: SQLite writes on into one that has been moved or deleted.
 
         Raises:
             StorageError: The file is not there any more.
         """
-        if self._path is None or self._inode is None:
+        if self.path is None or self._inode is None:
             return
         try:
-            inode = self._path.stat().st_ino
+            inode = self.path.stat().st_ino
         except OSError:
             inode = None
         if inode != self._inode:
             raise StorageError(
-                f"{self._path} has been moved, deleted or replaced while it was in use. Put it back, or restart the"
+                f"{self.path} has been moved, deleted or replaced while it was in use. Put it back, or restart the"
                 " program to begin with what is there now."
             )
-
-    def diagnose(self, error: sqlite3.Error) -> str:
-        """Say what an error of SQLite means and what to do about it."""
-        return diagnosis(self._path, error)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # Before anything is changed: the file may be another program's.
@@ -337,27 +246,129 @@ class Database:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > FORMAT_VERSION:
                 raise StorageError(
-                    f"{self._path} was written by a newer version of this package (file format {version}, this"
+                    f"{self.path} was written by a newer version of this package (file format {version}, this"
                     f" version knows {FORMAT_VERSION}). Upgrade the package, or choose another folder."
                 )
             return False
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StorageError(f"{self._path} is an SQLite file of another program. Choose another folder.")
+            raise StorageError(f"{self.path} is an SQLite file of another program. Choose another folder.")
         return True
+
+
+class Database:
+    """The connections to one instance's file, or to an instance in memory.
+
+    Args:
+        path: The file, made when it does not exist; None keeps everything in memory.
+        durability: ``"full"`` makes an acknowledged write survive a power failure, ``"normal"`` only the
+            death of the process, several times faster.
+
+    Raises:
+        StorageError: The file cannot be used.
+    """
+
+    def __init__(self, path: Path | None, durability: Durability) -> None:
+        self._file = _File(path, durability)
+        self._forking = False
+        # Reading connections: all that are open, and those of them that nobody uses.
+        self._readers: set[sqlite3.Connection] = set()
+        self._idle: list[sqlite3.Connection] = []
+        self._opening = threading.Lock()
+        self._write = _Write(self._file)
+        with _fork_lock:
+            _databases.add(self)
+        with self._write.lock:
+            self._write.open()
+
+    def write(self) -> _Write:
+        """Start a write transaction: commits at the end of the ``with`` block, or rolls back on an exception."""
+        return self._write
+
+    def read(self) -> _Read | _Write:
+        """Borrow a connection for reading; each statement sees the latest state of the data."""
+        return self._write if self._file.path is None else _Read(self, "")
+
+    def snapshot(self) -> _Read | _Write:
+        """Borrow a connection for reading; all statements in the ``with`` block see one state of the data."""
+        return self._write if self._file.path is None else _Read(self, "BEGIN")
+
+    def take(self) -> sqlite3.Connection:
+        """Take a reading connection from the pool, or open one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            with self._opening:
+                connection = self._file.open(first=False)
+                self._readers.add(connection)
+                return connection
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Return a reading connection to the pool."""
+        if self._file.closed or self._forking:
+            self.discard(connection)
+        else:
+            self._idle.append(connection)
+
+    def discard(self, connection: sqlite3.Connection) -> None:
+        """Close a reading connection."""
+        connection.close()
+        self._readers.discard(connection)
+
+    def close(self) -> None:
+        """Close the connections, after the write that is under way. Closing twice is fine."""
+        with self._write.lock:
+            self._file.closed = True
+            self._discard_idle()
+            self._write.close()
+
+    def before_fork(self) -> None:
+        """Close the connections as soon as nobody uses them, and let nobody open one.
+
+        What SQLite knows of a file that is open, its locks above all, may not cross a fork: a child would take the
+        parent's locks for its own, and write to a log that the parent deletes. An instance in memory is the child's
+        own copy, and only must not be in the middle of a write.
+        """
+        self._write.lock.acquire()
+        self._opening.acquire()
+        if self._file.path is None or self._file.closed:
+            return
+        self._forking = True
+        self._discard_idle()
+        give_up = time.monotonic() + _BUSY_TIMEOUT
+        while self._readers and time.monotonic() < give_up:
+            time.sleep(0.001)
+            self._discard_idle()
+        self._write.close()
+
+    def after_fork(self) -> None:
+        """Let connections be opened again, in the parent and in the child: each opens its own when it needs one."""
+        self._forking = False
+        self._opening.release()
+        self._write.lock.release()
+
+    def diagnose(self, error: sqlite3.Error) -> str:
+        """Say what an error of SQLite means and what to do about it."""
+        return diagnosis(self._file.path, error)
+
+    def _discard_idle(self) -> None:
+        # Others may take the last one at any moment.
+        with suppress(IndexError):
+            while True:
+                self.discard(self._idle.pop())
 
 
 class _Write:
     """One write transaction at a time, on the writing connection."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, file: _File) -> None:
         self.lock = threading.Lock()
-        self._database = database
+        self._file = file
         self._connection: sqlite3.Connection | None = None
 
     def open(self) -> sqlite3.Connection:
         """Open the connection unless it is open; for whoever holds the lock, as is `close`."""
         if self._connection is None:
-            self._connection = self._database.open(first=True)
+            self._connection = self._file.open(first=True)
         return self._connection
 
     def close(self) -> None:
@@ -369,7 +380,7 @@ class _Write:
     def __enter__(self) -> sqlite3.Connection:
         self.lock.acquire()
         try:
-            self._database.check_file()
+            self._file.check()
             connection = self._connection or self.open()
             connection.execute("BEGIN IMMEDIATE")
         except BaseException:
