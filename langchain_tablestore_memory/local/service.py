@@ -59,7 +59,7 @@ class Tablestore:
     """An embedded Tablestore that answers the requests of an unmodified SDK.
 
     Each instance is a space of its own, kept in ``FOLDER/<instance>.sqlite3`` and made when it is first used.
-    Any number of threads may share one object, and any number of processes one folder.
+    Any number of threads may share one object, and any number of processes one folder; a process may also fork.
 
     ```python
     with Tablestore(Path("data")) as service:
