@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tablestore import (
+    INF_MAX,
+    INF_MIN,
     CapacityUnit,
     Condition,
     ReservedThroughput,
@@ -18,6 +20,9 @@ from tablestore.decoder import OTSProtoBufferDecoder
 from tablestore.encoder import OTSProtoBufferEncoder
 
 from langchain_tablestore_memory.local.engine import Engine
+
+# The bounds of all rows of a table made by `create`.
+EVERYTHING = ([("p", INF_MIN), ("n", INF_MIN)], [("p", INF_MAX), ("n", INF_MAX)])
 
 _encoder = OTSProtoBufferEncoder("utf-8", enable_native=False)
 _decoder = OTSProtoBufferDecoder("utf-8", enable_native=False)
