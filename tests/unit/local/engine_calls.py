@@ -49,8 +49,10 @@ def create(
     call(engine, "CreateTable", meta, options or TableOptions(), throughput, None, indexes)
 
 
-def put(engine: Engine, key: list[tuple], columns: list[tuple], name: str = "t") -> None:
-    call(engine, "PutRow", name, Row(key, columns), Condition("IGNORE"), None, None)
+def put(
+    engine: Engine, key: list[tuple], columns: list[tuple], name: str = "t", *, transaction_id: str | None = None
+) -> None:
+    call(engine, "PutRow", name, Row(key, columns), Condition("IGNORE"), None, transaction_id)
 
 
 def update(engine: Engine, key: list[tuple], columns: dict[str, list], name: str = "t") -> None:

@@ -303,6 +303,40 @@ class TestDefinitionsChangedElsewhere:
         assert get(engine, key(1), "u") == {"x": 1}
 
 
+class TestTransactionsUsedElsewhere:
+    """A transaction starts in one engine, and goes on and ends in another."""
+
+    @pytest.fixture
+    def other(self, engine, path):
+        create(engine)
+        other = Engine(path)
+        put(other, key(1), [("d", 1)])
+        yield other
+        other.close()
+
+    def test_it_commits_to_the_indexes_of_today(self, engine, other):
+        transaction = call(engine, "StartLocalTransaction", "t", [("p", "a")])
+        put(other, key(1), [("d", 2)], transaction_id=transaction)
+        call(engine, "CreateIndex", "t", SecondaryIndexMeta("i", ["d"], []), True)
+        put(other, key(2), [("d", 3)], transaction_id=transaction)
+        call(other, "CommitTransaction", transaction)
+        bounds = ([("d", bound), ("p", bound), ("n", bound)] for bound in (INF_MIN, INF_MAX))
+        assert [found[0] for found in scan(engine, *bounds, "i")] == [("d", 2), ("d", 3)]
+
+    @pytest.mark.parametrize("api", ["CommitTransaction", "AbortTransaction"])
+    def test_it_ends_with_its_table(self, engine, other, api):
+        transaction = call(other, "StartLocalTransaction", "t", [("p", "a")])
+        put(other, key(1), [], transaction_id=transaction)
+        call(engine, "DeleteTable", "t")
+        create(engine)
+        for use in (lambda: put(other, key(2), [], transaction_id=transaction), lambda: call(other, api, transaction)):
+            with pytest.raises(RequestError) as caught:
+                use()
+            assert caught.value.code == "OTSSessionNotExist"
+        put(other, key(3), [])
+        assert scan(engine, *EVERYTHING) == [key(3)]
+
+
 class TestClock:
     class Hands:
         def __init__(self) -> None:
