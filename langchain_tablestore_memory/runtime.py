@@ -7,6 +7,7 @@ LangGraph, which need not be installed.
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -30,6 +31,16 @@ def check_user(user_id: Any) -> User:
         InvalidArgumentError: It is neither None nor an id nor a function.
     """
     return user_id if user_id is None or callable(user_id) else check_id(user_id, USER_KEY)
+
+
+def check_thread(thread_id: Any, name: str = THREAD_KEY) -> str:
+    """Check the id of a thread. Numbers and UUIDs become text, as in LangGraph's own checkpointers.
+
+    Raises:
+        InvalidArgumentError: It cannot be one.
+    """
+    as_text = isinstance(thread_id, int | uuid.UUID) and not isinstance(thread_id, bool)
+    return check_id(str(thread_id) if as_text else thread_id, name)
 
 
 def user_of(given: User, runtime: Any, config: RunnableConfig | None = None) -> str | None:
@@ -68,7 +79,7 @@ def thread_of(runtime: Any, config: RunnableConfig | None = None) -> str | None:
     if found is None:
         # The runtime does not know it where there is no checkpointer.
         found = configured(config, THREAD_KEY)
-    return None if found is None else check_id(found, THREAD_KEY)
+    return None if found is None else check_thread(found)
 
 
 def configured(config: RunnableConfig | None, key: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from types import SimpleNamespace
 
 import pytest
@@ -61,8 +62,11 @@ def test_the_thread():
     assert thread_of(runtime(thread="t1"), config(thread_id="t2")) == "t1"
     assert thread_of(runtime(), config(thread_id="t2")) == "t2"
     assert thread_of(None, {}) is None
+    # As the checkpointer has it.
+    assert thread_of(None, config(thread_id=3)) == "3"
+    assert thread_of(None, config(thread_id=uuid.UUID(int=7))) == str(uuid.UUID(int=7))
     with pytest.raises(InvalidArgumentError, match="thread_id"):
-        thread_of(None, config(thread_id=3))
+        thread_of(None, config(thread_id=3.5))
 
 
 def test_outside_of_anything_that_runs():

@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import CheckpointMetadata, get_checkpoint_metadat
 from langchain_tablestore_memory.core.checks import MAX_KEY_BYTES, check_id, check_text
 from langchain_tablestore_memory.errors import InvalidArgumentError
 from langchain_tablestore_memory.langgraph.checkpoints.rows import ITEM, PIECE_NAME_LENGTH, Line
+from langchain_tablestore_memory.runtime import check_thread
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -54,16 +55,6 @@ def checkpoint_of(config: Any) -> str | None:
     """
     checkpoint_id = configurable_of(config).get("checkpoint_id")
     return None if checkpoint_id is None or checkpoint_id == "" else check_checkpoint(checkpoint_id)
-
-
-def check_thread(thread_id: Any, name: str = "thread_id") -> str:
-    """Check the id of a thread. Numbers and UUIDs become text, as in other checkpointers.
-
-    Raises:
-        InvalidArgumentError: It cannot be one.
-    """
-    as_text = isinstance(thread_id, int | uuid.UUID) and not isinstance(thread_id, bool)
-    return check_id(str(thread_id) if as_text else thread_id, name)
 
 
 def check_namespace(namespace: Any) -> str:

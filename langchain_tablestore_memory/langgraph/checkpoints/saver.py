@@ -31,7 +31,6 @@ from langchain_tablestore_memory.langgraph.checkpoints.configs import (
     check_new_checkpoint,
     check_run,
     check_task,
-    check_thread,
     check_writes,
     checkpoint_of,
     config_of,
@@ -60,6 +59,7 @@ from langchain_tablestore_memory.langgraph.checkpoints.serialized import (
 from langchain_tablestore_memory.langgraph.checkpoints.thread_sessions import connection_of, session_writes
 from langchain_tablestore_memory.langgraph.checkpoints.thread_storage import ThreadStorage
 from langchain_tablestore_memory.langgraph.checkpoints.values import Value
+from langchain_tablestore_memory.runtime import check_thread
 
 if TYPE_CHECKING:
     import tablestore
@@ -96,7 +96,8 @@ class TablestoreSaver(BaseCheckpointSaver[str]):
     await agent.ainvoke({"messages": [("human", "And now?")]}, config)
     ```
 
-    **Resume.** A run that was interrupted, or whose process died, goes on after its last complete step.
+    **Resume.** A run that was interrupted, or whose process died, goes on after its last complete step that is stored.
+    LangGraph stores a step while the next one runs already, unless it is run with ``durability="sync"``.
 
     ```python
     agent.invoke(Command(resume="yes"), config)  # after interrupt()

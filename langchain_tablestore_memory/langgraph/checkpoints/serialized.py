@@ -32,7 +32,10 @@ def dump(serde: SerializerProtocol, value: Any, name: str) -> Part:
     try:
         return serde.dumps_typed(value)
     except Exception as error:
-        raise InvalidArgumentError(f"The value of {name} cannot be serialized: {error}") from error
+        raise InvalidArgumentError(
+            f"The value of {name} cannot be serialized: {error}. Keep it out of the state, or give the saver a serde= "
+            "that can."
+        ) from error
 
 
 def dump_value(serde: SerializerProtocol, value: Any, name: str) -> Value:
