@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from core.support import SYNC_FIRST
 
 from langchain_tablestore_memory import connect
 from langchain_tablestore_memory.local import Tablestore
@@ -51,7 +52,7 @@ def embedded():
         yield connection
 
 
-@pytest.fixture(scope="session", params=["sync", "async"])
+@pytest.fixture(scope="session", params=SYNC_FIRST)
 def local_chats(request, embedded):
     """Makes histories on the embedded engine, for tests in which the way to it makes no difference."""
     if request.param == "sync":
