@@ -63,8 +63,8 @@ class TranscriptMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     - **Several agents** may run on one thread at once, in one process or in several, and each message is there once.
       Where requests fail in between, or a process dies, the count can be off by what was under way:
       `SessionRegistry.recount` sets it right.
-    - **Crashes**: LangGraph stores a step while the next one runs already. Where a process dies in between, the model may
-      be asked again, and both answers are there; calls of tools in the first one have no results. Run with
+    - **Crashes**: LangGraph stores a step while the next one runs already. Where a process dies in between, the model
+      may be asked again, and both answers are there; calls of tools in the first one have no results. Run with
       ``durability="sync"`` where that matters.
     - **Subgraphs**: an agent inside of another graph records in the same thread.
     - **Going back**: a run from an earlier checkpoint is recorded after what is there already; nothing is taken back.
