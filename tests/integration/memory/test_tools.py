@@ -149,9 +149,15 @@ async def test_a_user_that_cannot_be_is_the_applications_mistake(tools, call, en
     for tool, arguments in (("remember", {"text": "a"}), ("recall", {"query": "a"}), ("forget", {"memory_id": "a"})):
         with pytest.raises(InvalidArgumentError, match="user_id"):
             await call(tools[tool], arguments, config(user))
-    with pytest.raises(InvalidArgumentError, match="thread_id is a int"):
-        await call(tools["remember"], {"text": "a"}, config("u1", thread_id=5))
+    with pytest.raises(InvalidArgumentError, match="thread_id is a list"):
+        await call(tools["remember"], {"text": "a"}, config("u1", thread_id=["t1"]))
     assert engine.calls == []
+
+
+async def test_a_thread_may_be_a_number(memory, tools, call):
+    await call(tools["remember"], {"text": LIKES}, config("u1", thread_id=5))
+    [told] = (await memory.list("u1")).items
+    assert told.session_id == "5"
 
 
 def test_settings_that_cannot_be(memory):
