@@ -19,12 +19,13 @@ from tablestore.auth import SignV2
 from tablestore.protocol import OTSProtocol
 
 from .codec import use_fast_codec
+from .service import Tablestore
 from .signing import SigningKey, content_md5, format_second, request_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_tablestore_memory.local.service import Response, Tablestore
+    from .service import Response
 
 # A name that never resolves: no request can leave the process by mistake.
 _ENDPOINT = "http://embedded.invalid"
@@ -127,7 +128,7 @@ def ots_client(service: Tablestore, instance_name: str = "local", **sdk_options:
             ``langchain_tablestore_memory.sdk``, which is off until its level is set: every failure is raised.
     """
     client = OTSClient(_ENDPOINT, **_with_defaults(service, instance_name, sdk_options))
-    _adapt(client)
+    _adapt(client, service)
     client.connection = InProcessConnection(service)
     return client
 
@@ -144,14 +145,16 @@ def async_ots_client(service: Tablestore, instance_name: str = "local", **sdk_op
         **sdk_options: As for `ots_client`.
     """
     client = _InProcessAsyncOTSClient(service, **_with_defaults(service, instance_name, sdk_options))
-    _adapt(client)
+    _adapt(client, service)
     return client
 
 
-def _adapt(client: Any) -> None:
+def _adapt(client: Any, service: Tablestore) -> None:
     native = {"enable_native": client.enable_native, "native_fallback": client.native_fallback}
-    given = client.protocol
-    client.protocol = _Protocol(given.instance_name, given.encoding, given.logger, given.extra_headers, **native)
+    # Whatever else stands in its place, such as a faulty network, may break what it answers.
+    if isinstance(service, Tablestore):
+        given = client.protocol
+        client.protocol = _Protocol(given.instance_name, given.encoding, given.logger, given.extra_headers, **native)
     use_fast_codec(client.protocol, **native)
 
 
