@@ -372,7 +372,10 @@ def test_what_cannot_be_kept_is_refused_by_name(message, error):
         ('{"type":"human","$extra":5}', "its extra fields are no JSON object"),
         ('{"type":"human","$private":[]}', "its private attributes are no JSON object"),
         ('{"type":"human","id":{"$py:new":1}}', "a tagged value of an unknown kind"),
-        ('{"type":"tool","tool_call_id":"c","artifact":{"$py:object":["Report",{}]}}', "Pass the class in `artifact_types`"),
+        (
+            '{"type":"tool","tool_call_id":"c","artifact":{"$py:object":["Report",{}]}}',
+            "Pass the class in `artifact_types`",
+        ),
     ],
 )
 def test_a_damaged_body_is_one_clear_error(body, reason):

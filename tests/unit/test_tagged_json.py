@@ -246,7 +246,9 @@ def test_an_object_whose_class_is_not_allowed_is_refused_both_ways():
     ):
         dumps({"p": Point(1)}, types=())
     text = dumps({"p": Point(1)}, types=[Point])
-    with pytest.raises(StoredDataError, match=r"holds an object of the class Point, .* Pass the class in `artifact_types`"):
+    with pytest.raises(
+        StoredDataError, match=r"holds an object of the class Point, .* Pass the class in `artifact_types`"
+    ):
         loads(text)
 
 
