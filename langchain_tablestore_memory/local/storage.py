@@ -219,7 +219,7 @@ class _File:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # Before anything is changed: the file may be another program's.
-        self._check(connection)
+        self._refuse_foreign(connection)
         connection.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
         _keep_log(connection)
         connection.execute(f"PRAGMA synchronous = {self._durability}")
@@ -234,7 +234,7 @@ class _File:
         connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
         connection.execute("ROLLBACK" if version == FORMAT_VERSION else "COMMIT")
 
-    def _check(self, connection: sqlite3.Connection) -> None:
+    def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
         # In one transaction: between two statements of their own another process may make the file ours.
         connection.execute("BEGIN")
         self._is_new(connection)

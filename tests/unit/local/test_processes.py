@@ -19,18 +19,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def path(tmp_path) -> Path:
-    return tmp_path / "folder" / "instance.sqlite3"
-
-
-@pytest.fixture
-def engine(path):
-    engine = Engine(path)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
 def run_python():
     """Starts programs that find the helpers of these tests."""
     places = [str(Path(__file__).parent), *sys.path]

@@ -8,7 +8,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import pytest
 from engine_calls import EVERYTHING, call, create, get, put, scan, update
@@ -22,18 +21,6 @@ from langchain_tablestore_memory.local.storage import FORMAT_VERSION
 
 def key(number: int, partition: str = "a") -> list[tuple]:
     return [("p", partition), ("n", number)]
-
-
-@pytest.fixture
-def path(tmp_path) -> Path:
-    return tmp_path / "folder" / "instance.sqlite3"
-
-
-@pytest.fixture
-def engine(path):
-    engine = Engine(path)
-    yield engine
-    engine.close()
 
 
 class TestFile:
